@@ -1,0 +1,172 @@
+// Which weighted sum of its inputs is each output channel? One kernel for 1x1 and k x k convolution, linear layers,
+// and the temporal shift, which is only another place to load from.
+//
+//   y[m, n] = clamp( sum over taps t and channels k of  x[source(m, t, k)] * w[n, t, k]  +  bias[n]  +  residual[m, n],  low, high )
+//
+// Rows m are pixels of all frames, in frame, row, column order. A thread owns ROWS consecutive rows by COLS groups of
+// 4 output channels and keeps their sums in registers: no workgroup memory, no barrier. Channels come in fours: a load
+// of x brings 4 input channels of a row, a load of w the 4x4 block that turns them into 4 output channels.
+// The sum over t, k runs in one order whatever the tile, so clips and single frames agree bit for bit.
+//
+// The temporal shift (Lin et al., TSM, section 3) replaces the first channels of a row by those of a neighbour frame:
+//   in a clip:   channels [0, next) from frame t+1, [next, next + past) from frame t-1, zeros beyond the clip's ends;
+//   in a stream: channels [0, past) from the previous call's frame, kept in `state`; a call is one frame.
+
+struct Params {
+  rows: u32,           // output rows: frames * out_height * out_width
+  out4: u32,           // output channels / 4
+  in4: u32,            // input channels / 4
+  taps: u32,           // kernel_width * kernel_height
+  kernel_width: u32,
+  stride: u32,
+  pad_top: i32,
+  pad_left: i32,
+  in_height: i32,
+  in_width: i32,
+  out_height: u32,
+  out_width: u32,
+  next: u32,           // channels taken from the next frame
+  past: u32,           // channels taken from the frame before
+  frame_rows: u32,     // rows in a frame
+  frames: u32,         // frames in a clip
+  state4: u32,         // state channels / 4
+  low: f32,
+  high: f32,
+}
+
+@group(0) @binding(0) var<storage, read_write> x: array<vec4f>;      // [frames * in_height * in_width, in4]
+@group(0) @binding(1) var<storage, read> w: array<mat4x4f>;          // [out4, taps, in4], a column per input channel; f16 blocks too
+@group(0) @binding(2) var<storage, read> bias: array<vec4f>;         // [out4]
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;      // [rows, out4]; holds the residual before, if RESIDUAL
+@group(0) @binding(4) var<storage, read_write> state: array<vec4f>;  // [frame_rows, state4]; only where CARRY or LOAD is STREAM
+@group(0) @binding(5) var<uniform> params: Params;
+
+// Where a row's channels are loaded from.
+const SAME = 0u;     // the same row: 1x1 with stride 1, linear
+const WINDOW = 1u;   // a window of taps around it
+const CLIP = 2u;     // the same row, shifted in time within a clip
+const STREAM = 3u;   // the same row, shifted from the frame before
+
+const LOAD = 0u;
+const RESIDUAL = false;  // y += what y held
+const CARRY = false;     // keep the residual's first channels in `state` for the next frame
+const ALIGNED = true;    // next and past are multiples of 4
+const ROWS = 4u;
+const COLS = 2u;
+const TILE = ROWS * COLS;
+const WG = 64u;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: vec3u) {
+  let thread = gid.y * n.x * WG + gid.x;
+  let col_tiles = (params.out4 + COLS - 1u) / COLS;
+  let first_row = thread / col_tiles * ROWS;
+  let first_col = thread % col_tiles * COLS;
+  if (first_row >= params.rows) { return; }
+
+  // A tile that overhangs computes its last row and column again, and stores the same twice.
+  var row: array<u32, ROWS>; // registers
+  var col: array<u32, COLS>; // registers
+  var panel: array<u32, COLS>; // registers
+  for (var r = 0u; r < ROWS; r++) { // unroll
+    row[r] = min(first_row + r, params.rows - 1u);
+  }
+  for (var c = 0u; c < COLS; c++) { // unroll
+    col[c] = min(first_col + c, params.out4 - 1u);
+    panel[c] = col[c] * params.taps * params.in4;
+  }
+
+  var acc: array<vec4f, TILE>; // registers
+  for (var c = 0u; c < COLS; c++) { // unroll
+    let b = bias[col[c]];
+    for (var r = 0u; r < ROWS; r++) { // unroll
+      acc[r * COLS + c] = b;
+      if (RESIDUAL) {
+        let before = y[row[r] * params.out4 + col[c]];
+        acc[r * COLS + c] += before;
+        if (CARRY) {
+          if (col[c] < params.state4) { state[row[r] * params.state4 + col[c]] = before; }
+        }
+      }
+    }
+  }
+
+  var base: array<u32, ROWS>; // registers
+  var inside: array<bool, ROWS>; // registers
+  var corner: array<vec2i, ROWS>; // registers
+  var has_next: array<bool, ROWS>; // registers
+  var has_past: array<bool, ROWS>; // registers
+  for (var r = 0u; r < ROWS; r++) { // unroll
+    base[r] = row[r] * params.in4;
+    if (LOAD == WINDOW) {
+      let column = row[r] % params.out_width;
+      let line = row[r] / params.out_width;
+      let frame = line / params.out_height;
+      corner[r] = vec2i(vec2u(column, line % params.out_height) * params.stride) - vec2i(params.pad_left, params.pad_top);
+      base[r] = frame * u32(params.in_height * params.in_width) * params.in4;
+    }
+    if (LOAD == CLIP) {
+      let t = row[r] / params.frame_rows % params.frames;
+      has_next[r] = t + 1u < params.frames;
+      has_past[r] = t > 0u;
+    }
+  }
+
+  let shifted4 = (params.next + params.past + 3u) / 4u;
+  let frame_step = params.frame_rows * params.in4;
+  for (var tap = 0u; tap < params.taps; tap++) {
+    var at: array<u32, ROWS>; // registers
+    for (var r = 0u; r < ROWS; r++) { // unroll
+      at[r] = base[r];
+      if (LOAD == WINDOW) {
+        let p = corner[r] + vec2i(vec2u(tap % params.kernel_width, tap / params.kernel_width));
+        inside[r] = all((p >= vec2i()) & (p < vec2i(params.in_width, params.in_height)));
+        at[r] = base[r] + select(0u, u32(p.y * params.in_width + p.x) * params.in4, inside[r]);
+      }
+    }
+    for (var k = 0u; k < params.in4; k++) {
+      var a: array<vec4f, ROWS>; // registers
+      if ((LOAD == CLIP) & (k < shifted4)) {
+        let channel = vec4u(0u, 1u, 2u, 3u) + 4u * k;
+        let ahead = channel < vec4u(params.next);
+        let behind = (channel >= vec4u(params.next)) & (channel < vec4u(params.next + params.past));
+        for (var r = 0u; r < ROWS; r++) { // unroll
+          if (ALIGNED) {
+            let step = select(0u - frame_step, frame_step, ahead.x);
+            a[r] = select(vec4f(), x[at[r] + k + step], select(has_past[r], has_next[r], ahead.x));
+          } else {
+            let next = select(vec4f(), x[at[r] + k + frame_step], has_next[r]);
+            let past = select(vec4f(), x[at[r] + k - frame_step], has_past[r]);
+            a[r] = select(select(x[at[r] + k], past, behind), next, ahead);
+          }
+        }
+      } else if ((LOAD == STREAM) & (k < shifted4)) {
+        let behind = vec4u(0u, 1u, 2u, 3u) + 4u * k < vec4u(params.past);
+        for (var r = 0u; r < ROWS; r++) { // unroll
+          a[r] = state[row[r] * params.state4 + k];
+          if (!ALIGNED) { a[r] = select(x[at[r] + k], a[r], behind); }
+        }
+      } else {
+        for (var r = 0u; r < ROWS; r++) { // unroll
+          a[r] = x[at[r] + k];
+          if (LOAD == WINDOW) { a[r] = select(vec4f(), a[r], inside[r]); }
+        }
+      }
+      for (var c = 0u; c < COLS; c++) { // unroll
+        let m = mat4x4f(w[panel[c] + k]);
+        for (var r = 0u; r < ROWS; r++) { // unroll
+          acc[r * COLS + c] += m * a[r];
+        }
+      }
+    }
+    for (var c = 0u; c < COLS; c++) { // unroll
+      panel[c] += params.in4;
+    }
+  }
+
+  for (var r = 0u; r < ROWS; r++) { // unroll
+    for (var c = 0u; c < COLS; c++) { // unroll
+      y[row[r] * params.out4 + col[c]] = clamp(acc[r * COLS + c], vec4f(params.low), vec4f(params.high));
+    }
+  }
+}

@@ -1,0 +1,166 @@
+import { fail } from "./core/fail.ts";
+import { type Graph, wantedTensors } from "./core/graph.ts";
+import type { Gpu } from "./gpu/device.ts";
+import { type Ranked, softmax, top } from "./labels/top.ts";
+import { buildModel, type ModelDescription, type ModelName, standardShift } from "./models/index.ts";
+import { createSession, type Session, type SessionOptions } from "./session.ts";
+import { IMAGENET, MINUS_ONE_TO_ONE, type Preprocessing } from "./video/geometry.ts";
+import { type Frame, FrameIngest, type IngestOptions, type Orientation } from "./video/ingest.ts";
+import type { Checkpoint } from "./weights/checkpoint.ts";
+import { loadTensors } from "./weights/load.ts";
+import { type Recognised, recognise } from "./weights/recognise.ts";
+
+/** What the caller may decide; the checkpoint says the rest. */
+export interface ModelOptions {
+  /** Overrules what the checkpoint's names say. */
+  readonly model?: ModelName;
+  /** Frames in a clip; the checkpoint's segments, else 8. 1 makes the online model a stream. */
+  readonly frames?: number;
+  readonly height?: number;
+  readonly width?: number;
+  readonly padding?: "symmetric" | "same";
+}
+
+const DEFAULT_FRAMES = 8;
+
+/** Joins what the checkpoint says of itself with what the caller asks for. @throws "unsupported" for a file of no model that Kinema has */
+export function describeModel(
+  checkpoint: Checkpoint,
+  options: ModelOptions = {},
+): { description: ModelDescription; recognised: Recognised } {
+  const recognised = recognise(checkpoint);
+  const model = options.model ?? recognised.model;
+  if (!model)
+    fail(
+      "unsupported",
+      `${checkpoint.name} holds no model that Kinema knows; name one with --model, or look at it with kinema inspect`,
+    );
+  const single = model === "mobilenetv2" || model === "tsm-mobilenetv2-online";
+  const { crop } = preprocessingOf(checkpoint, recognised);
+  return {
+    recognised,
+    description: {
+      model,
+      frames: options.frames ?? (single ? 1 : (recognised.segments ?? DEFAULT_FRAMES)),
+      height: options.height ?? crop,
+      width: options.width ?? crop,
+      classes: recognised.classes,
+      shifted: new Set(model === recognised.model ? recognised.shifted : standardShift(model)),
+      shiftDivisor: recognised.shiftDivisor,
+      padding: options.padding ?? recognised.padding,
+      folded: recognised.folded,
+      nonLocalBias: recognised.tensors.has("layer2.0.nl.out.bias"),
+    },
+  };
+}
+
+/** Recognises a checkpoint, builds its graph, loads the weights and makes a session of it. */
+export async function loadSession(
+  gpu: Gpu,
+  checkpoint: Checkpoint,
+  options: ModelOptions & SessionOptions = {},
+): Promise<Session> {
+  const { description, recognised } = describeModel(checkpoint, options);
+  const graph: Graph = buildModel(description);
+  const weights = await loadTensors(checkpoint, wantedTensors(graph), recognised.tensors);
+  return createSession(gpu, graph, weights, options);
+}
+
+/** Scaling, crop and normalisation: from Kinema's own metadata, else as the model's authors do it. */
+export function preprocessingOf(checkpoint: Checkpoint, recognised: Recognised): Preprocessing {
+  const text = checkpoint.metadata.preprocess;
+  if (text?.startsWith("{")) {
+    const given = JSON.parse(text) as Partial<Preprocessing>;
+    return { ...IMAGENET, ...given };
+  }
+  return recognised.padding === "same" ? MINUS_ONE_TO_ONE : IMAGENET;
+}
+
+/** Class names in the checkpoint's metadata, in order. */
+export function labelsOf(checkpoint: Checkpoint): readonly string[] | null {
+  const text = checkpoint.metadata.classes;
+  if (!text?.startsWith("[")) return null;
+  const list: unknown = JSON.parse(text);
+  return Array.isArray(list) && list.every((label) => typeof label === "string") ? list : null;
+}
+
+export interface ClassifierOptions extends ModelOptions, SessionOptions, Pick<IngestOptions, "form"> {
+  /** One name a class; the checkpoint's own when absent. */
+  readonly labels?: readonly string[] | null;
+}
+
+/** From frames to labels: a session, the ingest in front of it and the labels behind it. */
+export class Classifier {
+  readonly session: Session;
+  readonly ingest: FrameIngest;
+  readonly labels: readonly string[] | null;
+  readonly frames: number;
+
+  private constructor(session: Session, ingest: FrameIngest, labels: readonly string[] | null) {
+    this.session = session;
+    this.ingest = ingest;
+    this.labels = labels;
+    this.frames = session.plan.graph.inputs[this.#input]!.spec.shape[0]!;
+  }
+
+  /** @throws what openCheckpoint, loadTensors and createSession throw, before any frame is seen */
+  static async create(gpu: Gpu, checkpoint: Checkpoint, options: ClassifierOptions = {}): Promise<Classifier> {
+    const { recognised } = describeModel(checkpoint, options);
+    const preprocessing = preprocessingOf(checkpoint, recognised);
+    const labels = options.labels ?? labelsOf(checkpoint);
+    if (labels && recognised.classes !== null && labels.length !== recognised.classes)
+      fail(
+        "usage",
+        `${labels.length} labels for the ${recognised.classes} classes of ${checkpoint.name}; give one a class, in order`,
+      );
+    const [session, ingest] = await Promise.all([
+      loadSession(gpu, checkpoint, options),
+      FrameIngest.create(gpu, { ...options, preprocessing }),
+    ]);
+    return new Classifier(session, ingest, labels);
+  }
+
+  get #input(): string {
+    return Object.keys(this.session.plan.graph.inputs)[0]!;
+  }
+
+  /** Writes a frame into place `slot` of the clip; call {@link classify} when all are there and nothing else ran between. */
+  put(frame: Frame, slot: number, orientation?: Orientation): void {
+    const { device } = this.session.gpu;
+    const encoder = device.createCommandEncoder();
+    this.ingest.encode(encoder, frame, this.session.range(this.#input), slot, orientation);
+    device.queue.submit([encoder.finish()]);
+  }
+
+  /** Logits of the clip that was put: [classes], or [frames, classes] for per-frame models. */
+  async classify(): Promise<Float32Array<ArrayBuffer>> {
+    return this.#logits(await this.session.run({ [this.#input]: () => {} }));
+  }
+
+  /** One frame in, its logits out, in one submit; the online model's state advances. */
+  async push(frame: Frame, orientation?: Orientation): Promise<Float32Array<ArrayBuffer>> {
+    return this.#logits(
+      await this.session.run({
+        [this.#input]: (encoder, target) => this.ingest.encode(encoder, frame, target, 0, orientation),
+      }),
+    );
+  }
+
+  /** The `count` most probable classes of a row of logits. */
+  rank(logits: ArrayLike<number>, count = 5): Ranked[] {
+    return top(softmax(logits), this.labels, count);
+  }
+
+  dispose(): void {
+    this.ingest.dispose();
+    this.session.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #logits(outputs: Record<string, Float32Array<ArrayBuffer>>): Float32Array<ArrayBuffer> {
+    return outputs.logits ?? fail("unsupported", "this checkpoint has no classifier, only features; use session.run");
+  }
+}

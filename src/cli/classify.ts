@@ -1,0 +1,95 @@
+import { readFile } from "node:fs/promises";
+import { fail } from "../core/fail.ts";
+import { pageBundle } from "../host/bundle.ts";
+import { launchBrowser } from "../host/chromium.ts";
+import { fileSource } from "../host/file_source.ts";
+import type { ClassifyArgs, ClassifyResult } from "../host/page/classify.ts";
+import { openPage } from "../host/page.ts";
+import type { Span } from "../labels/index.ts";
+import { MODEL_NAMES } from "../models/index.ts";
+import { openCheckpoint } from "../weights/checkpoint.ts";
+import type { Command, CommandContext } from "./command.ts";
+import { modelNamed } from "./execute.ts";
+
+const DEFAULT_TOP = 5;
+
+/** `kinema classify VIDEO --weights F [...]`. */
+export const classifyCommand: Command = {
+  name: "classify",
+  summary: "say what happens in a video",
+  positionals: [{ name: "VIDEO", text: "an .mp4, .mov, .webm or .mkv file" }],
+  flags: [
+    { name: "weights", value: "FILE", text: "a .safetensors, .pth, .pth.tar or .pt file" },
+    { name: "model", value: "MODEL", allowed: MODEL_NAMES, text: "overrules what the file's tensor names say" },
+    { name: "labels", value: "FILE", text: "a line a class, in the model's order" },
+    { name: "frames", value: "T", allowed: "count", text: "frames in the clip (default: the checkpoint's, else 8)" },
+    {
+      name: "sampling",
+      value: "HOW",
+      allowed: ["uniform", "dense"],
+      text: "frames spread over the whole video, or every 64/T-th from its start (default uniform)",
+    },
+    { name: "top", value: "K", allowed: "count", text: `labels to print (default ${DEFAULT_TOP})` },
+    { name: "json", text: "print one JSON object" },
+  ],
+  run: classify,
+};
+
+async function classify({ args, signal, progress, print, note }: CommandContext): Promise<void> {
+  const video = args.positional("VIDEO");
+  const weights = args.text("weights") ?? fail("usage", "no weights; give --weights FILE, a .safetensors or .pth file");
+  const model = args.text("model");
+  const frames = args.count("frames");
+  // The files are looked at before a browser is started: what is wrong with them is said at once.
+  if ((await fileSource(video)).size === 0) fail("bad-video", `${video} is empty; give a video file`);
+  await openCheckpoint(await fileSource(weights));
+  const labels = args.text("labels") === undefined ? undefined : await readLabels(args.text("labels")!);
+  const browser = await launchBrowser({ onFirst: note });
+  try {
+    const page = await openPage(browser, { bundle: pageBundle() });
+    const call: ClassifyArgs = {
+      videoUrl: page.file(video),
+      weightsUrl: page.file(weights),
+      weightsName: weights,
+      ...(model ? { model: modelNamed(model) } : {}),
+      ...(labels ? { labels } : {}),
+      ...(frames ? { frames } : {}),
+      sampling: args.text("sampling") === "dense" ? "dense" : "uniform",
+      top: args.count("top") ?? DEFAULT_TOP,
+    };
+    const json = args.has("json");
+    const onProgress = (value: unknown) => {
+      const { phase, fraction, span } = value as { phase: string; fraction: number; span?: Span };
+      if (span && !json) print(`${spanLine(span)}\n`);
+      progress.update(phase, fraction);
+    };
+    const result = await page.call<ClassifyResult>("classify", call, { signal, onProgress });
+    print(json ? `${JSON.stringify(result)}\n` : asText(result));
+  } finally {
+    await browser.close();
+  }
+}
+
+async function readLabels(path: string): Promise<string[]> {
+  await fileSource(path);
+  const labels = (await readFile(path, "utf8")).split(/\r?\n/).map((line) => line.trim());
+  while (labels.at(-1) === "") labels.pop();
+  return labels.length > 0 ? labels : fail("usage", `${path} holds no labels; give a line a class`);
+}
+
+const percent = (score: number): string => `${(100 * score).toFixed(1).padStart(5)} %`;
+const seconds = (time: number): string => time.toFixed(2).padStart(7);
+const spanLine = ({ from, to, label, score }: Span): string =>
+  `${seconds(from)} - ${seconds(to)} s  ${percent(score)}  ${label}`;
+
+/** What is left to print once the finished spans are out: the last span or the ranking, then how it was done. */
+function asText({ model, adapter, top, spans, frames, ms, bytes }: ClassifyResult): string {
+  const lines = spans ? spans.slice(-1).map(spanLine) : top.map(({ label, score }) => `${percent(score)}  ${label}`);
+  const mb = (count: number) => `${(count / 1e6).toFixed(1)} MB`;
+  const times = Object.entries(ms).map(([phase, time]) => `${phase} ${Math.round(time)} ms`);
+  lines.push("", `${model} on ${adapter}`);
+  lines.push(frames.length > 16 ? `${frames.length} frames` : `frames ${frames.join(" ")}`);
+  lines.push(times.join(", "));
+  lines.push(`weights ${mb(bytes.weights)}, activations ${mb(bytes.activations)}, states ${mb(bytes.states)}`);
+  return `${lines.join("\n")}\n`;
+}

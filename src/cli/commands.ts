@@ -1,0 +1,8 @@
+import { classifyCommand } from "./classify.ts";
+import type { Command } from "./command.ts";
+import { inspectCommand } from "./inspect_command.ts";
+import { runCommand } from "./run.ts";
+import { verifyCommand } from "./verify.ts";
+
+/** Every command, in the order of help. */
+export const commands: readonly Command[] = [classifyCommand, runCommand, verifyCommand, inspectCommand];

@@ -1,0 +1,100 @@
+// Where `kinema run` and `kinema verify` run: Dawn in this process, or a page of Chromium.
+import { fail } from "../core/fail.ts";
+import { openGpu } from "../gpu/device.ts";
+import { pageBundle } from "../host/bundle.ts";
+import { launchBrowser } from "../host/chromium.ts";
+import { openDawn } from "../host/dawn.ts";
+import { fileSource } from "../host/file_source.ts";
+import { INPUT_NAMES, type TensorArgs, type TensorResult } from "../host/page/tensors.ts";
+import { openPage } from "../host/page.ts";
+import { MODEL_NAMES, type ModelName } from "../models/index.ts";
+import { readTensors, runModel } from "../run.ts";
+import { openCheckpoint } from "../weights/checkpoint.ts";
+
+export interface ExecuteOptions extends Omit<TensorArgs, "weightsUrl" | "inputUrl" | "weightsName" | "inputName"> {
+  readonly weights: string;
+  readonly input: string;
+  readonly on: "node" | "chromium";
+  readonly signal: AbortSignal;
+  readonly onProgress: (phase: string, fraction: number) => void;
+}
+
+/** Runs a model on the tensors of a file. */
+export function execute(options: ExecuteOptions): Promise<TensorResult> {
+  return options.on === "node" ? inNode(options) : inChromium(options);
+}
+
+async function inNode(options: ExecuteOptions): Promise<TensorResult> {
+  // The files are read first: what is wrong with them is said before a driver is looked for.
+  const checkpoint = await openCheckpoint(await fileSource(options.weights));
+  const file = await openCheckpoint(await fileSource(options.input));
+  const inputs = await readTensors(file, INPUT_NAMES);
+  const dawn = await openDawn();
+  try {
+    using gpu = await openGpu({ gpu: dawn.gpu });
+    const result = await runModel(gpu, checkpoint, inputs, {
+      model: options.model,
+      ...(options.padding ? { padding: options.padding } : {}),
+      ...(options.dtype ? { dtype: options.dtype } : {}),
+      taps: options.taps === "all" ? [...file.tensors.keys()] : (options.taps ?? []),
+      signal: options.signal,
+      onProgress: ({ phase, fraction }) => options.onProgress("prepare", (phase === "upload" ? 0 : 0.5) + fraction / 2),
+    });
+    return {
+      model: result.model,
+      adapter: dawn.adapterDescription,
+      ms: result.ms,
+      tensors: [...result.tensors].map(([name, tensor]) => ({ name, ...tensor })),
+    };
+  } finally {
+    dawn.close();
+  }
+}
+
+async function inChromium({
+  weights,
+  input,
+  on: _on,
+  signal,
+  onProgress,
+  ...args
+}: ExecuteOptions): Promise<TensorResult> {
+  for (const path of [weights, input]) await openCheckpoint(await fileSource(path));
+  const browser = await launchBrowser();
+  try {
+    const page = await openPage(browser, { bundle: pageBundle() });
+    const call: TensorArgs = {
+      ...args,
+      weightsUrl: page.file(weights),
+      weightsName: weights,
+      inputUrl: page.file(input),
+      inputName: input,
+    };
+    const report = (value: unknown) => {
+      const { phase, fraction } = value as { phase: string; fraction: number };
+      onProgress(phase, fraction);
+    };
+    return await page.call<TensorResult>("tensors", call, { signal, onProgress: report });
+  } finally {
+    await browser.close();
+  }
+}
+
+/** A model by name. @throws "usage" naming the models there are */
+export function modelNamed(name: string): ModelName {
+  return (
+    MODEL_NAMES.find((model) => model === name) ??
+    fail("usage", `no model "${name}"; there are ${MODEL_NAMES.join(", ")}`)
+  );
+}
+
+/** `--set padding=same`. @throws "usage" for anything else */
+export function settings(list: readonly string[]): { padding?: "symmetric" | "same" } {
+  const chosen: { padding?: "symmetric" | "same" } = {};
+  for (const entry of list) {
+    const [key, value] = entry.split("=");
+    if (key === "padding" && (value === "same" || value === "symmetric")) chosen.padding = value;
+    else fail("usage", `--set ${entry}: what can be set is padding=same or padding=symmetric`);
+  }
+  return chosen;
+}

@@ -1,0 +1,139 @@
+/** `kinema inspect FILE [--json]`: what a weight file holds, from its header alone. */
+import { fileSource } from "../host/file_source.ts";
+import type { Checkpoint, TensorInfo } from "../weights/checkpoint.ts";
+import { openCheckpoint } from "../weights/checkpoint.ts";
+import type { Recognised } from "../weights/recognise.ts";
+import { recognise } from "../weights/recognise.ts";
+
+/**
+ * Describes a weight file as a text table or as one JSON object. Never reads tensor data.
+ * Throws what fileSource and openCheckpoint throw.
+ */
+export async function inspect(path: string, options: { readonly json?: boolean } = {}): Promise<string> {
+  const checkpoint = await openCheckpoint(await fileSource(path));
+  const recognised = recognise(checkpoint);
+  return options.json ? asJson(checkpoint, recognised) : asText(checkpoint, recognised);
+}
+
+interface DTypeCount {
+  readonly tensors: number;
+  readonly bytes: number;
+}
+
+function countDTypes(tensors: Iterable<TensorInfo>): Record<string, DTypeCount> {
+  const counts: Record<string, DTypeCount> = {};
+  for (const { dtype, byteLength } of tensors) {
+    const before = counts[dtype] ?? { tensors: 0, bytes: 0 };
+    counts[dtype] = { tensors: before.tensors + 1, bytes: before.bytes + byteLength };
+  }
+  return counts;
+}
+
+function asJson(checkpoint: Checkpoint, recognised: Recognised): string {
+  const tensors = [...checkpoint.tensors.values()];
+  const { model, shifted, classes, segments, shiftDivisor, padding, folded, ignored, unknown } = recognised;
+  const report = {
+    file: checkpoint.name,
+    container: checkpoint.container,
+    size: checkpoint.size,
+    truncated: checkpoint.missingBytes > 0,
+    missingBytes: checkpoint.missingBytes,
+    tensorCount: tensors.length,
+    presentCount: tensors.filter((tensor) => tensor.present).length,
+    tensorBytes: tensors.reduce((sum, tensor) => sum + tensor.byteLength, 0),
+    dtypes: countDTypes(tensors),
+    model,
+    shifted,
+    classes,
+    segments,
+    shiftDivisor,
+    padding,
+    folded,
+    ignored: ignored.length,
+    unknown,
+    metadata: checkpoint.metadata,
+    tensors: tensors.map(({ name, dtype, shape, byteLength, present, offset }) => ({
+      name,
+      dtype,
+      shape,
+      bytes: byteLength,
+      present,
+      ...(offset === undefined ? {} : { offset }),
+    })),
+  };
+  return JSON.stringify(report, null, 2);
+}
+
+const CONTAINERS = {
+  safetensors: "safetensors",
+  "torch-zip": "PyTorch, zip",
+  "torch-legacy": "PyTorch, legacy stream",
+};
+
+function asText(checkpoint: Checkpoint, recognised: Recognised): string {
+  const tensors = [...checkpoint.tensors.values()];
+  const bytes = tensors.reduce((sum, tensor) => sum + tensor.byteLength, 0);
+  const lines: [string, string][] = [
+    ["file", printable(checkpoint.name)],
+    ["container", CONTAINERS[checkpoint.container]],
+    ["size", `${checkpoint.size} bytes`],
+    ["tensors", `${tensors.length}, ${bytes} bytes`],
+  ];
+  for (const [dtype, count] of Object.entries(countDTypes(tensors))) {
+    lines.push([`  ${dtype}`, `${count.tensors}, ${count.bytes} bytes`]);
+  }
+  if (checkpoint.missingBytes > 0) lines.push(["truncated", truncation(checkpoint, tensors)]);
+  lines.push(...modelLines(recognised));
+  for (const [key, value] of Object.entries(checkpoint.metadata)) lines.push([`  ${printable(key)}`, printable(value)]);
+  const labels = lines.map(([label]) => (label === "" ? "" : `${label}:`));
+  const width = labels.reduce((widest, label) => Math.max(widest, label.length), 0);
+  const head = lines.map(([, value], i) => `${labels[i]!.padEnd(width)} ${value}`);
+  return [...head, "", ...tensorTable(tensors)].join("\n");
+}
+
+function truncation(checkpoint: Checkpoint, tensors: readonly TensorInfo[]): string {
+  const present = tensors.filter((tensor) => tensor.present).length;
+  return `${checkpoint.missingBytes} bytes missing, ${present} of ${tensors.length} tensors present`;
+}
+
+function modelLines(recognised: Recognised): [string, string][] {
+  const { model, shifted, classes, segments, shiftDivisor, padding, folded, ignored, unknown } = recognised;
+  const lines: [string, string][] = [["model", model ?? "not recognised"]];
+  if (model !== null) {
+    lines.push(["shift", shifted.length === 0 ? "none" : `${shifted.length} units, 1/${shiftDivisor} of the channels`]);
+    if (shifted.length > 0) lines.push(["", shifted.join(" ")]);
+    lines.push(["classes", classes === null ? "no classifier" : String(classes)]);
+    lines.push(["segments", segments === null ? "not stated" : String(segments)]);
+    lines.push(["padding", padding], ["batch norm", folded ? "folded" : "separate"]);
+  }
+  if (ignored.length > 0) lines.push(["not needed", `${ignored.length} tensors`]);
+  if (model !== null && unknown.length > 0) {
+    const more = unknown.length > 8 ? ` and ${unknown.length - 8} more` : "";
+    lines.push(["unknown", `${unknown.length}: ${unknown.slice(0, 8).map(printable).join(", ")}${more}`]);
+  }
+  return lines;
+}
+
+function tensorTable(tensors: readonly TensorInfo[]): string[] {
+  const rows = tensors.map(({ name, dtype, shape, byteLength, present }) => [
+    printable(name),
+    dtype,
+    `[${shape}]`,
+    String(byteLength),
+    present ? "" : "missing",
+  ]);
+  const table = [["name", "dtype", "shape", "bytes", ""], ...rows];
+  const widths = [0, 1, 2, 3].map((column) => table.reduce((widest, row) => Math.max(widest, row[column]!.length), 0));
+  return table.map((row) =>
+    row
+      .map((cell, column) => (column === 3 ? cell.padStart(widths[3]!) : cell.padEnd(widths[column] ?? 0)))
+      .join("  ")
+      .trimEnd(),
+  );
+}
+
+/** A text out of a file, without characters that steer a terminal, and not endless. */
+function printable(text: string): string {
+  const plain = text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "?");
+  return plain.length > 200 ? `${plain.slice(0, 197)}...` : plain;
+}

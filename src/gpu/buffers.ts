@@ -1,0 +1,115 @@
+import { fail, KinemaError } from "../core/fail.ts";
+import type { Value } from "../core/graph.ts";
+import { BINDING_ALIGNMENT, type Plan, storedWeightBytes } from "../core/plan.ts";
+import { roundUp } from "../core/tensor.ts";
+
+/** All memory of a session. */
+export interface SessionBuffers {
+  readonly params: GPUBuffer;
+  readonly states: GPUBuffer;
+  /** The range a value lives in; for null, memory that binding `index` may point at and nothing reads. */
+  range(value: Value | null, index: number): { buffer: GPUBuffer; offset: number; size: number };
+  destroy(): void;
+}
+
+/** Weights are spread over buffers of at most this many bytes: it fits WebGPU's default limit for a binding. */
+const WEIGHT_CHUNK = 128 * 2 ** 20;
+const MAX_BINDINGS = 10;
+
+/** Offsets of values laid one after another in buffers of at most `chunk` bytes. */
+function layOut(
+  values: readonly Value[],
+  chunk: number,
+  bytesOf: (value: Value) => number,
+): { places: Map<number, { buffer: number; offset: number }>; sizes: number[] } {
+  const places = new Map<number, { buffer: number; offset: number }>();
+  const sizes: number[] = [0];
+  for (const value of values) {
+    const bytes = roundUp(bytesOf(value), BINDING_ALIGNMENT);
+    if (sizes.at(-1)! > 0 && sizes.at(-1)! + bytes > chunk) sizes.push(0);
+    places.set(value.id, { buffer: sizes.length - 1, offset: sizes.at(-1)! });
+    sizes[sizes.length - 1]! += bytes;
+  }
+  return { places, sizes };
+}
+
+/** Throws "limit-exceeded", naming the tensor, before anything is allocated. */
+export function checkLimits(device: GPUDevice, plan: Plan): void {
+  const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
+  const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+  const largest = plan.graph.values.reduce((a, b) => (b.bytes > a.bytes ? b : a));
+  if (largest.bytes > maxStorageBufferBindingSize) {
+    fail(
+      "limit-exceeded",
+      `${plan.graph.name}: "${largest.name}" takes ${mib(largest.bytes)}, this device binds at most ${mib(maxStorageBufferBindingSize)}; use fewer frames or a smaller size`,
+      { needed: largest.bytes, limit: maxStorageBufferBindingSize },
+    );
+  }
+  for (const bytes of [...plan.arenas, plan.bytes.states]) {
+    if (bytes > maxBufferSize)
+      fail(
+        "limit-exceeded",
+        `${plan.graph.name} needs ${mib(bytes)} of activations in a buffer, this device allows ${mib(maxBufferSize)}; use fewer frames or a smaller size`,
+        { needed: bytes, limit: maxBufferSize },
+      );
+  }
+}
+
+/** Allocates what the plan asks for and nothing more. */
+export function makeBuffers(device: GPUDevice, plan: Plan): SessionBuffers {
+  const all: GPUBuffer[] = [];
+  const make = (label: string, bytes: number, usage: number): GPUBuffer => {
+    const buffer = device.createBuffer({ label: `kinema/${label}`, size: Math.max(bytes, BINDING_ALIGNMENT), usage });
+    all.push(buffer);
+    return buffer;
+  };
+  const { COPY_DST, COPY_SRC, STORAGE, UNIFORM } = GPUBufferUsage;
+  const weightBytes = (value: Value) => storedWeightBytes(value, plan.half);
+  const of = (kind: Value["kind"]) => plan.graph.values.filter((value) => value.kind === kind);
+  const weightLayout = layOut(of("weight"), Math.min(WEIGHT_CHUNK, device.limits.maxBufferSize), weightBytes);
+  const stateLayout = layOut(of("state"), Number.POSITIVE_INFINITY, (value) => value.bytes);
+  const weights = weightLayout.sizes.map((bytes) => make("weights", bytes, STORAGE | COPY_DST));
+  const states = make("states", stateLayout.sizes[0]!, STORAGE | COPY_DST | COPY_SRC);
+  const arenas = plan.arenas.map((bytes) => make("activations", bytes, STORAGE | COPY_DST | COPY_SRC));
+  const nothing = make("nothing", MAX_BINDINGS * BINDING_ALIGNMENT, STORAGE);
+  const params = make("params", plan.steps.length * BINDING_ALIGNMENT, UNIFORM | COPY_DST);
+  return {
+    params,
+    states,
+    range(value, index) {
+      if (!value) return { buffer: nothing, offset: index * BINDING_ALIGNMENT, size: BINDING_ALIGNMENT };
+      const temp = plan.places.get(value.id);
+      if (temp) return { buffer: arenas[temp.arena]!, offset: temp.offset, size: value.bytes };
+      const weight = weightLayout.places.get(value.id);
+      if (weight) return { buffer: weights[weight.buffer]!, offset: weight.offset, size: weightBytes(value) };
+      return { buffer: states, offset: stateLayout.places.get(value.id)!.offset, size: value.bytes };
+    },
+    destroy() {
+      for (const buffer of all) buffer.destroy();
+    },
+  };
+}
+
+/** Runs `work` under error scopes: what WebGPU reports later becomes a typed error here. */
+export async function guarded<T extends { dispose(): void }>(
+  device: GPUDevice,
+  what: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  device.pushErrorScope("validation");
+  device.pushErrorScope("out-of-memory");
+  let made: T | undefined;
+  let thrown: unknown;
+  try {
+    made = await work();
+  } catch (error) {
+    thrown = error;
+  }
+  const memory = await device.popErrorScope();
+  const validation = await device.popErrorScope();
+  if (thrown instanceof KinemaError || (thrown !== undefined && !memory && !validation)) throw thrown;
+  if (!memory && !validation) return made as T;
+  made?.dispose();
+  const error = memory ?? validation;
+  return fail(memory ? "out-of-memory" : "graph", `${what}: ${error!.message.split("\n")[0]}`, {}, thrown);
+}

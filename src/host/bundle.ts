@@ -1,0 +1,9 @@
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { fail } from "../core/fail.ts";
+
+/** Path of the built page bundle: beside dist/cli.js, or in dist/ when run from the sources. Throws `usage` if not built. */
+export function pageBundle(): string {
+  const places = ["./page.js", "../../dist/page.js"].map((place) => fileURLToPath(new URL(place, import.meta.url)));
+  return places.find((place) => existsSync(place)) ?? fail("usage", "dist/page.js is missing; build it: npm run build");
+}

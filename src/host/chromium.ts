@@ -1,0 +1,175 @@
+import { spawnSync } from "node:child_process";
+import { existsSync, rmSync } from "node:fs";
+import { mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Browser as PuppeteerBrowser } from "puppeteer-core";
+import { fail, KinemaError } from "../core/fail.ts";
+import { browserFlags, type GpuMode, mayHaveGpu } from "./browser_flags.ts";
+import { type AdapterWords, describeAdapter } from "./describe_adapter.ts";
+import { atExit } from "./exit.ts";
+import { type BrowserProgram, findBrowsers } from "./find_browser.ts";
+import { type AdapterReport, probePage } from "./probe.ts";
+
+const START_MS = 60_000;
+
+/** A running headless browser whose WebGPU was tried out. */
+export interface Browser {
+  readonly puppeteer: PuppeteerBrowser;
+  readonly program: BrowserProgram;
+  readonly mode: GpuMode;
+  /** One line for people: the adapter's name and kind, the browser and its version. */
+  readonly adapterDescription: string;
+  /** Ends the browser and removes its profile; safe to call twice. */
+  close(): Promise<void>;
+}
+
+export interface LaunchOptions {
+  /** True: a real GPU or an error; false: SwiftShader; left out: a real GPU where one works, else SwiftShader. */
+  hardware?: boolean;
+  /** Told once, when the packaged browser is unpacked (seconds). */
+  onFirst?: (message: string) => void;
+}
+
+/**
+ * Starts a headless browser with WebGPU that can import a VideoFrame. Each browser of {@link findBrowsers} is tried with
+ * the GPU (where one may exist), then with SwiftShader. Browser and profile folder go when this process ends, however it
+ * ends. Throws `no-webgpu` if no browser is found or starts, `no-adapter` if none offers an adapter.
+ */
+export async function launchBrowser(options: LaunchOptions = {}): Promise<Browser> {
+  const failures: KinemaError[] = [];
+  for await (const program of findBrowsers(options.onFirst)) {
+    for (const mode of modes(options.hardware)) {
+      try {
+        return await launch(program, mode);
+      } catch (error) {
+        if (!(error instanceof KinemaError)) throw error;
+        failures.push(error);
+      }
+    }
+  }
+  if (failures.length === 0) {
+    fail("no-webgpu", "no browser: install Chrome or Chromium, or set KINEMA_CHROMIUM to the path of one");
+  }
+  throw failures.at(-1);
+}
+
+function modes(hardware: boolean | undefined): GpuMode[] {
+  if (hardware !== undefined) return [hardware ? "hardware" : "software"];
+  return mayHaveGpu() ? ["hardware", "software"] : ["software"];
+}
+
+async function launch(program: BrowserProgram, mode: GpuMode): Promise<Browser> {
+  const profile = await mkdtemp(join(tmpdir(), "kinema-browser-"));
+  let puppeteer: PuppeteerBrowser | null = null;
+  const kill = (): void => {
+    const pid = puppeteer?.process()?.pid;
+    if (pid !== undefined) killGroup(pid);
+    remove(profile);
+  };
+  const forget = atExit(kill);
+  const close = async (): Promise<void> => {
+    if (!forget()) return;
+    await Promise.race([puppeteer?.close().catch(() => {}), new Promise((done) => setTimeout(done, 3000).unref())]);
+    kill();
+    // A helper that is still ending may write once more.
+    for (let attempt = 0; attempt < 10 && existsSync(profile); attempt++) {
+      await new Promise((done) => setTimeout(done, 50));
+      remove(profile);
+    }
+  };
+  try {
+    puppeteer = await start(program, mode, profile);
+    const report = await inTime(probePage(puppeteer), program, mode);
+    const version = await puppeteer.version();
+    const adapter = accept(report, mode, program);
+    const adapterDescription = `${describeAdapter(adapter)}, ${version}${program.origin === "npm" ? " from npm" : ""}`;
+    return { puppeteer, program, mode, adapterDescription, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function remove(folder: string): void {
+  try {
+    rmSync(folder, { recursive: true, force: true, maxRetries: 3, retryDelay: 20 });
+  } catch {
+    // still being written to, or not ours to remove: a few kilobytes in the temporary folder are no reason to fail
+  }
+}
+
+/** The browser is a process group of its own (not on Windows), its helpers in it. */
+function killGroup(pid: number): void {
+  try {
+    process.kill(process.platform === "win32" ? pid : -pid, "SIGKILL");
+  } catch {
+    // it has ended already
+  }
+}
+
+async function start(program: BrowserProgram, mode: GpuMode, profile: string): Promise<PuppeteerBrowser> {
+  const environment: Record<string, string> = {};
+  // Only a system that lacks libraries gets the packaged ones: mixed with its own they could clash.
+  if (program.libraries !== null && complaint(program.path, {}) !== null) {
+    environment.LD_LIBRARY_PATH = [process.env.LD_LIBRARY_PATH, program.libraries].filter((part) => part).join(":");
+  }
+  try {
+    return await startOnce(program, mode, profile, environment);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    const reason = (complaint(program.path, environment) ?? message).split("\n")[0]!.trim();
+    return fail(
+      "no-webgpu",
+      `${program.path} does not start: ${reason}; set KINEMA_CHROMIUM to one that does`,
+      {},
+      error,
+    );
+  }
+}
+
+/** What the program says when it cannot even tell its version, such as a missing library (27 ms); null if it can. */
+function complaint(path: string, environment: Record<string, string>): string | null {
+  if (process.platform === "win32") return null; // there it would open a window
+  const options = { encoding: "utf8", timeout: 10_000, env: { ...process.env, ...environment } } as const;
+  const result = spawnSync(path, ["--version"], options);
+  if (result.status === 0) return null;
+  return result.stderr?.trim() || result.error?.message || `it ended with ${result.signal ?? result.status}`;
+}
+
+async function startOnce(program: BrowserProgram, mode: GpuMode, profile: string, extra: Record<string, string>) {
+  const { launch: launchChromium } = (await import("puppeteer-core")).default;
+  return launchChromium({
+    executablePath: program.path,
+    userDataDir: profile,
+    args: browserFlags(mode),
+    env: { ...process.env, ...extra },
+    pipe: true, // the browser ends when the pipe closes, so it cannot outlive this process
+    timeout: START_MS,
+    protocolTimeout: 0, // a model may run for minutes; what does not answer is noticed as a crash or by its watchdog
+    handleSIGINT: false,
+    handleSIGTERM: false,
+    handleSIGHUP: false,
+  });
+}
+
+/** A driver that hangs must not hang Kinema. */
+async function inTime<T>(work: Promise<T>, program: BrowserProgram, mode: GpuMode): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_done, reject) => {
+    const text = `${program.path} (${mode}) does not answer a first use of WebGPU within ${START_MS / 1000} s`;
+    timer = setTimeout(() => reject(new KinemaError("no-adapter", text)), START_MS);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
+function accept(report: AdapterReport, mode: GpuMode, program: BrowserProgram): AdapterWords {
+  const where = `${program.path} (${mode})`;
+  if (!report.webgpu)
+    fail("no-webgpu", `${where} has no WebGPU; set KINEMA_CHROMIUM to Chrome or Chromium 136 or newer`);
+  if (!report.adapter) fail("no-adapter", `${where} offers no WebGPU adapter`);
+  if (mode === "hardware" && report.adapter.isFallbackAdapter)
+    fail("no-adapter", `${where} offers a software adapter only`);
+  if (report.videoFrame !== "ok") fail("no-adapter", `${where} cannot import a VideoFrame: ${report.videoFrame}`);
+  return report.adapter;
+}

@@ -1,0 +1,155 @@
+// `kinema classify` in the page: decode with WebCodecs, ingest, run, rank. Called over RPC.
+import { Classifier, describeModel, labelsOf } from "../../classifier.ts";
+import { openGpu } from "../../gpu/device.ts";
+import { labelsForClasses, type Span, SpanTracker } from "../../labels/index.ts";
+import { type Ranked, softmax, top } from "../../labels/top.ts";
+import type { ModelName } from "../../models/index.ts";
+import { openVideo, type Video } from "../../video/decode.ts";
+import { readRgba } from "../../video/rgba.ts";
+import { sampleDense, sampleUniform } from "../../video/sampling.ts";
+import { type Checkpoint, openCheckpoint } from "../../weights/checkpoint.ts";
+import { fromUrl } from "../../weights/url_source.ts";
+import type { Report } from "./report.ts";
+
+export interface ClassifyArgs {
+  readonly videoUrl: string;
+  readonly weightsUrl: string;
+  /** What messages call the weights. */
+  readonly weightsName: string;
+  readonly model?: ModelName;
+  readonly labels?: readonly string[];
+  readonly frames?: number;
+  readonly sampling: "uniform" | "dense";
+  readonly top: number;
+}
+
+export interface ClassifyResult {
+  readonly model: string;
+  readonly adapter: string;
+  /** Indices of the frames used, in clip order. */
+  readonly frames: readonly number[];
+  readonly top: readonly Ranked[];
+  /** With an online model: what was seen when. */
+  readonly spans?: readonly Span[];
+  readonly ms: { readonly prepare: number; readonly decode: number; readonly ingest: number; readonly run: number };
+  readonly bytes: { readonly weights: number; readonly activations: number; readonly states: number };
+}
+
+interface Context {
+  readonly classifier: Classifier;
+  readonly video: Video;
+  readonly args: ClassifyArgs;
+  readonly report: Report;
+  readonly signal: AbortSignal;
+}
+
+type Part = Pick<ClassifyResult, "frames" | "top" | "spans"> & {
+  readonly ms: { readonly decode: number; readonly ingest: number; readonly run: number };
+};
+
+/** Frames a second that an online model is fed, unless its metadata say otherwise (TSM's demo: about 15). */
+const ONLINE_FPS = 15;
+const DEFAULT_FRAMES = 8;
+
+/** Classifies a video file. What is wrong with the video or the weights is said before any of them costs GPU work. */
+export async function classify(args: ClassifyArgs, report: Report, signal: AbortSignal): Promise<ClassifyResult> {
+  const start = performance.now();
+  using gpu = await openGpu();
+  using video = await openVideo(args.videoUrl, { signal });
+  const checkpoint = await openCheckpoint(await fromUrl(args.weightsUrl, { signal, name: args.weightsName }));
+  const named = args.model ? { model: args.model } : {};
+  const { description, recognised } = describeModel(checkpoint, named);
+  const online = description.model === "tsm-mobilenetv2-online";
+  const frames = online ? 1 : (args.frames ?? recognised.segments ?? DEFAULT_FRAMES);
+  const labels = args.labels ?? labelsOf(checkpoint) ?? labelsForClasses(recognised.classes);
+  using classifier = await Classifier.create(gpu, checkpoint, {
+    ...named,
+    frames,
+    labels,
+    form: "reference",
+    signal,
+    onProgress: ({ phase, fraction }) => report("prepare", (phase === "upload" ? 0 : 0.5) + fraction / 2),
+  });
+  const prepare = performance.now() - start;
+  const context = { classifier, video, args, report, signal };
+  const part = online ? await stream(context, fpsOf(checkpoint)) : await clip(context, frames);
+  const { planned, weights, states } = classifier.session.plan.bytes;
+  return {
+    model: description.model,
+    adapter: gpu.adapter,
+    ...part,
+    ms: { prepare, ...part.ms },
+    bytes: { weights, activations: planned, states },
+  };
+}
+
+function fpsOf(checkpoint: Checkpoint): number {
+  return Number(checkpoint.metadata.fps) || ONLINE_FPS;
+}
+
+/** Frames sampled over the video make one clip; an image model's probabilities are averaged over them. */
+async function clip({ classifier, video, args, report, signal }: Context, count: number): Promise<Part> {
+  const frames =
+    args.sampling === "dense" ? sampleDense(video.frameCount, count) : sampleUniform(video.frameCount, count);
+  const wanted = [...new Set(frames)];
+  const ms = { decode: 0, ingest: 0, run: 0 };
+  let mark = performance.now();
+  let done = 0;
+  for await (const { index, frame, rotation } of video.frames(wanted)) {
+    ms.decode += performance.now() - mark;
+    mark = performance.now();
+    // Pixels through main memory: on a software adapter much faster than a texture copy, and closer to what PyTorch users decode.
+    const pixels = await readRgba(frame);
+    frames.forEach((wantedIndex, slot) => {
+      if (wantedIndex === index) classifier.put(pixels, slot, { rotation, flip: video.flip });
+    });
+    ms.ingest += performance.now() - mark;
+    report("decode", ++done / wanted.length);
+    signal.throwIfAborted();
+    mark = performance.now();
+  }
+  const { device } = classifier.session.gpu;
+  mark = performance.now();
+  await device.queue.onSubmittedWorkDone();
+  ms.ingest += performance.now() - mark;
+  mark = performance.now();
+  const logits = await classifier.classify();
+  ms.run = performance.now() - mark;
+  report("run", 1);
+  return { frames, top: top(meanScores(logits, classifier), classifier.labels, args.top), ms };
+}
+
+/** Probabilities of a clip's logits, or the mean of the frames' where the model gives logits per frame. */
+function meanScores(logits: Float32Array, { session }: Classifier): Float64Array {
+  const [count, classes] = session.plan.graph.outputs.logits!.spec.shape as [number, number];
+  const scores = Array.from({ length: count }, (_, i) => softmax(logits.subarray(i * classes, (i + 1) * classes)));
+  return scores[0]!.map((_, c) => scores.reduce((sum, row) => sum + row[c]!, 0) / count);
+}
+
+/** An online model sees the video from its beginning, thinned to the frame rate that it was trained for. */
+async function stream({ classifier, video, args, report, signal }: Context, fps: number): Promise<Part> {
+  const step = Math.max(1, Math.round(video.fps / fps));
+  const frames = Array.from({ length: Math.ceil(video.frameCount / step) }, (_, i) => i * step);
+  const tracker = new SpanTracker(classifier.labels);
+  const ms = { decode: 0, ingest: 0, run: 0 };
+  let total: Float64Array | null = null;
+  let mark = performance.now();
+  let done = 0;
+  for await (const { frame, timestamp, rotation } of video.frames(frames)) {
+    ms.decode += performance.now() - mark;
+    mark = performance.now();
+    const pixels = await readRgba(frame);
+    ms.ingest += performance.now() - mark;
+    mark = performance.now();
+    const logits = await classifier.push(pixels, { rotation, flip: video.flip });
+    ms.run += performance.now() - mark;
+    const scores = softmax(logits);
+    total = total ? total.map((sum, i) => sum + scores[i]!) : scores;
+    const ended = tracker.push(timestamp, logits);
+    report("run", ++done / frames.length, ended ?? undefined);
+    signal.throwIfAborted();
+    mark = performance.now();
+  }
+  const mean = total!.map((sum) => sum / frames.length);
+  return { frames, top: top(mean, classifier.labels, args.top), spans: tracker.finish(video.duration), ms };
+}

@@ -1,0 +1,52 @@
+// `kinema run` and `kinema verify` in the page. Called over RPC.
+import { openGpu } from "../../gpu/device.ts";
+import type { ModelName } from "../../models/index.ts";
+import { type NamedTensor, readTensors, runModel } from "../../run.ts";
+import { openCheckpoint } from "../../weights/checkpoint.ts";
+import { fromUrl } from "../../weights/url_source.ts";
+import type { Report } from "./report.ts";
+
+export interface TensorArgs {
+  readonly weightsUrl: string;
+  /** What messages call the weights, and the input. */
+  readonly weightsName: string;
+  readonly inputName: string;
+  /** A safetensors file that holds the model's input. */
+  readonly inputUrl: string;
+  readonly model: ModelName;
+  readonly padding?: "symmetric" | "same";
+  readonly dtype?: "f32" | "f16";
+  /** Intermediate tensors to return as well; `all`: those that the input file names too. */
+  readonly taps?: readonly string[] | "all";
+}
+
+export interface TensorResult {
+  readonly model: string;
+  readonly adapter: string;
+  readonly ms: { readonly prepare: number; readonly run: number };
+  readonly tensors: readonly (NamedTensor & { readonly name: string })[];
+}
+
+/** Names an input file gives to a model's input. */
+export const INPUT_NAMES = ["video", "image"];
+
+/** Runs a model on named tensors; the same call in the page as in Node. */
+export async function tensors(args: TensorArgs, report: Report, signal: AbortSignal): Promise<TensorResult> {
+  using gpu = await openGpu();
+  const checkpoint = await openCheckpoint(await fromUrl(args.weightsUrl, { signal, name: args.weightsName }));
+  const file = await openCheckpoint(await fromUrl(args.inputUrl, { signal, name: args.inputName }));
+  const result = await runModel(gpu, checkpoint, await readTensors(file, INPUT_NAMES), {
+    model: args.model,
+    ...(args.padding ? { padding: args.padding } : {}),
+    ...(args.dtype ? { dtype: args.dtype } : {}),
+    taps: args.taps === "all" ? [...file.tensors.keys()] : (args.taps ?? []),
+    signal,
+    onProgress: ({ phase, fraction }) => report("prepare", (phase === "upload" ? 0 : 0.5) + fraction / 2),
+  });
+  return {
+    model: result.model,
+    adapter: gpu.adapter,
+    ms: result.ms,
+    tensors: [...result.tensors].map(([name, tensor]) => ({ name, ...tensor })),
+  };
+}

@@ -1,0 +1,34 @@
+// Kinema's public API.
+export {
+  Classifier,
+  type ClassifierOptions,
+  describeModel,
+  labelsOf,
+  loadSession,
+  type ModelOptions,
+  preprocessingOf,
+} from "./classifier.ts";
+export { compareTensors, type TensorError } from "./compare.ts";
+export { type ErrorCode, KinemaError } from "./core/fail.ts";
+export {
+  countMacs,
+  countParameters,
+  type Graph,
+  GraphBuilder,
+  type Node,
+  type Value,
+  wantedTensors,
+} from "./core/graph.ts";
+export { type Plan, plan, printPlan } from "./core/plan.ts";
+export { type TensorSpec, tensor, toChannelsFirst, toChannelsLast } from "./core/tensor.ts";
+export { type Gpu, type GpuOptions, openGpu } from "./gpu/device.ts";
+export { type Ranked, softmax, top } from "./labels/top.ts";
+export { buildModel, MODEL_NAMES, type ModelDescription, type ModelName } from "./models/index.ts";
+export { type NamedTensor, type RunModelOptions, type RunResult, runModel } from "./run.ts";
+export { createSession, type Feed, type GpuRange, type RunOptions, Session, type SessionOptions } from "./session.ts";
+export { IMAGENET, type Preprocessing } from "./video/geometry.ts";
+export { type Frame, FrameIngest, type IngestOptions, type Orientation, type Pixels } from "./video/ingest.ts";
+export { sampleDense, sampleUniform } from "./video/sampling.ts";
+export { fromBlob, fromBytes } from "./weights/byte_source.ts";
+export { type ByteSource, type Checkpoint, openCheckpoint, type TensorInfo } from "./weights/checkpoint.ts";
+export { fromUrl } from "./weights/url_source.ts";

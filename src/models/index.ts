@@ -1,0 +1,11 @@
+import type { Graph } from "../core/graph.ts";
+import type { ModelDescription } from "./describe.ts";
+import { buildMobileNetV2 } from "./mobilenetv2.ts";
+import { buildResNet } from "./resnet.ts";
+
+export { MODEL_NAMES, type ModelDescription, type ModelName, standardShift } from "./describe.ts";
+
+/** The graph of a model at one clip length and frame size. @throws "graph" when the size does not fit */
+export function buildModel(d: ModelDescription): Graph {
+  return d.model.startsWith("tsm-resnet") ? buildResNet(d) : buildMobileNetV2(d);
+}

@@ -1,0 +1,100 @@
+import type { GraphBuilder, Value, WeightSource } from "../core/graph.ts";
+import { quads } from "../core/tensor.ts";
+import { packedLength } from "../ops/matmul.ts";
+
+/** Batch norm's epsilon in every model here (PyTorch's default). */
+const EPSILON = 1e-5;
+
+export interface UnitShape {
+  readonly out: number;
+  /** Input channels a filter sees: 1 for depthwise. */
+  readonly input: number;
+  readonly kernel: number;
+  /** Extra axes of size 1 in the checkpoint: [out, in, 1, 1, 1] for the 3-D convolutions of a non-local block. */
+  readonly volume?: boolean;
+  readonly batchNorm: boolean;
+  readonly bias: boolean;
+  /** A linear layer's weight is [out, in]. */
+  readonly linear?: boolean;
+}
+
+type Get = (name: string) => Float32Array;
+
+/** Checkpoint tensors of a unit and which of them are statistics. */
+function unitTensors(unit: string, s: UnitShape): { tensors: Record<string, readonly number[]>; statistics: string[] } {
+  const tail = s.linear ? [] : s.volume ? [s.kernel, s.kernel, s.kernel] : [s.kernel, s.kernel];
+  const tensors: Record<string, readonly number[]> = { [`${unit}.weight`]: [s.out, s.input, ...tail] };
+  if (s.bias) tensors[`${unit}.bias`] = [s.out];
+  const norm = s.batchNorm ? ["weight", "bias", "running_mean", "running_var"] : [];
+  for (const part of norm) tensors[`${unit}.bn.${part}`] = [s.out];
+  return { tensors, statistics: s.batchNorm ? [`${unit}.bn.running_mean`, `${unit}.bn.running_var`] : [] };
+}
+
+/**
+ * Scale and shift that batch norm amounts to, in f64: w' = w * scale, b' = (b - mean) * scale + beta.
+ * In f64 because running_var can be a denormal (5.6e-45 in the Jester checkpoint), where only epsilon remains.
+ */
+function fold(get: Get, unit: string, s: UnitShape): { scale: Float64Array; bias: Float64Array } {
+  const scale = new Float64Array(s.out).fill(1);
+  const bias = new Float64Array(s.out);
+  if (s.bias) bias.set(get(`${unit}.bias`));
+  if (!s.batchNorm) return { scale, bias };
+  const [gamma, beta, mean, variance] = ["weight", "bias", "running_mean", "running_var"].map((part) =>
+    get(`${unit}.bn.${part}`),
+  ) as [Float32Array, Float32Array, Float32Array, Float32Array];
+  for (let o = 0; o < s.out; o++) {
+    scale[o] = gamma[o]! / Math.sqrt(variance[o]! + EPSILON);
+    bias[o] = (bias[o]! - mean[o]!) * scale[o]! + beta[o]!;
+  }
+  return { scale, bias };
+}
+
+/** Weight and bias of a unit as graph values, batch norm folded in. `depthwise` packs [taps, channels]; else 4x4 blocks [out/4, taps, in/4]. */
+export function unit(g: GraphBuilder, name: string, s: UnitShape, depthwise = false): { w: Value; bias: Value } {
+  const described = unitTensors(name, s);
+  const taps = s.volume ? 1 : s.kernel * s.kernel;
+  const w: WeightSource = {
+    ...described,
+    length: depthwise ? taps * quads(s.out) * 4 : packedLength(s.out, taps, s.input),
+    pack: (get) => (depthwise ? packDepthwise : packBlocks)(get(`${name}.weight`), fold(get, name, s).scale, s, taps),
+  };
+  const bias: WeightSource = {
+    ...described,
+    length: quads(s.out) * 4,
+    pack: (get) => {
+      const packed = new Float32Array(quads(s.out) * 4);
+      packed.set(fold(get, name, s).bias);
+      return packed;
+    },
+  };
+  return { w: g.weight(`${name}.weight`, w), bias: g.weight(`${name}.bias`, bias) };
+}
+
+/** [out, in, taps] -> blocks [out/4, taps, in/4] of 4x4; a block's column is one input channel. Missing channels are zeros. */
+function packBlocks(w: Float32Array, scale: Float64Array, s: UnitShape, taps: number): Float32Array<ArrayBuffer> {
+  const in4 = quads(s.input);
+  const packed = new Float32Array(packedLength(s.out, taps, s.input));
+  for (let o = 0; o < s.out; o++) {
+    for (let k = 0; k < s.input; k++) {
+      const from = (o * s.input + k) * taps;
+      for (let t = 0; t < taps; t++) {
+        const block = ((o >> 2) * taps + t) * in4 + (k >> 2);
+        packed[block * 16 + (k & 3) * 4 + (o & 3)] = w[from + t]! * scale[o]!;
+      }
+    }
+  }
+  return packed;
+}
+
+/** [channels, 1, taps] -> [taps, channels]. */
+function packDepthwise(w: Float32Array, scale: Float64Array, s: UnitShape, taps: number): Float32Array<ArrayBuffer> {
+  const stride = quads(s.out) * 4;
+  const packed = new Float32Array(taps * stride);
+  for (let c = 0; c < s.out; c++) for (let t = 0; t < taps; t++) packed[t * stride + c] = w[c * taps + t]! * scale[c]!;
+  return packed;
+}
+
+/** A bias of zeros, for products that have none. */
+export function zeroBias(g: GraphBuilder, name: string, out: number): Value {
+  return g.weight(name, { tensors: {}, length: quads(out) * 4, pack: () => new Float32Array(quads(out) * 4) });
+}

@@ -1,0 +1,132 @@
+import { fail } from "../core/fail.ts";
+import { defineOp } from "../core/op.ts";
+import { channels, extent, quads, rows, shapeText, type TensorSpec, tensor } from "../core/tensor.ts";
+import { type Clamp, checkStore, type Gather, matmulDispatch, packedLength } from "./matmul.ts";
+
+/** Zeros around the input, in pixels. */
+export interface Padding {
+  readonly top: number;
+  readonly left: number;
+  readonly bottom: number;
+  readonly right: number;
+}
+
+export const pad = (n: number): Padding => ({ top: n, left: n, bottom: n, right: n });
+
+/** TensorFlow's SAME: output = ceil(input / stride), the odd pixel of padding below and to the right. */
+export function samePadding(height: number, width: number, kernel: number, stride: number): Padding {
+  const total = (n: number) => Math.max(0, (Math.ceil(n / stride) - 1) * stride + kernel - n);
+  const [h, w] = [total(height), total(width)];
+  return { top: h >> 1, left: w >> 1, bottom: h - (h >> 1), right: w - (w >> 1) };
+}
+
+/** The temporal shift in front of a 1x1 convolution (Lin et al., TSM, section 3). */
+export interface Shift {
+  /** `both`: offline, one neighbour each way; `past`: from the frame before only. */
+  readonly mode: "both" | "past";
+  /** Channels taken from each neighbour. */
+  readonly fold: number;
+}
+
+export interface ConvAttrs {
+  /** Output channels. */
+  readonly out: number;
+  /** Height and width of the window. */
+  readonly kernel: number;
+  readonly stride: number;
+  readonly padding: Padding;
+  readonly activation: Clamp;
+  readonly shift?: Shift;
+}
+
+/** Output extent of a window that slides by `stride`. */
+export function slide(size: number, kernel: number, stride: number, before: number, after: number): number {
+  const out = Math.floor((size + before + after - kernel) / stride) + 1;
+  if (out < 1)
+    fail(
+      "graph",
+      `an extent of ${size} is too small for a window of ${kernel} with padding ${before} + ${after}; use a larger input`,
+    );
+  return out;
+}
+
+/** Spatial output shape of a window over [N, H, W, C]. */
+export function slideShape(x: TensorSpec, out: number, kernel: number, stride: number, padding: Padding): TensorSpec {
+  if (x.shape.length !== 4) fail("graph", `a window needs [frames, height, width, channels], got ${shapeText(x)}`);
+  const height = slide(extent(x, 1), kernel, stride, padding.top, padding.bottom);
+  const width = slide(extent(x, 2), kernel, stride, padding.left, padding.right);
+  return tensor(extent(x, 0), height, width, out);
+}
+
+/**
+ * Convolution over [frames, height, width, in] with bias, residual and clamp in the same kernel; w is packed [out/4, k*k, in/4] blocks of 4x4.
+ * A `shift` takes some of x's channels from neighbour frames of the clip, zeros beyond its ends. In a stream x is one frame and the
+ * state `past` [1, height, width, fold] stands for the frame before; `carry`, given with `residual`, is the state that keeps the
+ * residual's first channels for the next frame.
+ */
+export const conv2d = defineOp<ConvAttrs>({
+  name: "conv2d",
+  inPlace: { y: "residual" },
+  infer({ x, w, bias, residual, past }, attrs) {
+    const { out, kernel, stride, padding, shift } = attrs;
+    const y = slideShape(x!, out, kernel, stride, padding);
+    const want = packedLength(out, kernel * kernel, channels(x!));
+    if (w!.shape[0] !== want)
+      fail(
+        "graph",
+        `w holds ${w!.shape[0]} packed elements, ${kernel}x${kernel} ${channels(x!)} -> ${out} needs ${want}`,
+      );
+    checkStore(y, bias!, residual);
+    if (shift) {
+      if (kernel !== 1 || stride !== 1)
+        fail(
+          "graph",
+          "the temporal shift is fused into 1x1 convolutions of stride 1 only; use temporalShift before this one",
+        );
+      const groups = shift.mode === "both" ? 2 : 1;
+      if (shift.fold < 1 || shift.fold * groups > channels(x!))
+        fail("graph", `a shift of ${groups} x ${shift.fold} channels does not fit ${channels(x!)}`);
+      const kept = stateSpec(x!, shift.fold);
+      if (past && (shift.mode !== "past" || extent(x!, 0) !== 1))
+        fail("graph", "a stream is shifted from the past, one frame at a time");
+      if (past && shapeText(past) !== shapeText(kept))
+        fail("graph", `the state ${shapeText(past)} must be ${shapeText(kept)}`);
+    }
+    return { y };
+  },
+  lower({ x, w, bias, y, residual, past, carry }, attrs, caps) {
+    const values = { x: x!, w: w!, bias: bias!, y: y!, residual, past, carry };
+    return [matmulDispatch(values, attrs.activation, gather(attrs, x!.spec, y!.spec, past !== undefined), caps)];
+  },
+  macs: ({ x }, { y }, { kernel }) => rows(y!) * channels(y!) * channels(x!) * kernel * kernel,
+});
+
+function gather(
+  { kernel, stride, padding, shift }: ConvAttrs,
+  input: TensorSpec,
+  output: TensorSpec,
+  stream: boolean,
+): Gather {
+  if (shift) {
+    const frameRows = extent(input, 1) * extent(input, 2);
+    const next = shift.mode === "both" ? shift.fold : 0;
+    return {
+      load: stream ? "STREAM" : "CLIP",
+      taps: 1,
+      shift: { next, past: shift.fold, frames: extent(input, 0), frameRows },
+    };
+  }
+  const padded = padding.top + padding.left + padding.bottom + padding.right > 0;
+  if (kernel === 1 && stride === 1 && !padded) return { load: "SAME", taps: 1 };
+  return {
+    load: "WINDOW",
+    taps: kernel * kernel,
+    window: { kernelWidth: kernel, stride, padTop: padding.top, padLeft: padding.left, input, output },
+  };
+}
+
+/** Stored shape of a state that keeps `fold` channels of every pixel. */
+export const stateSpec = (x: TensorSpec, fold: number): TensorSpec => tensor(1, extent(x, 1), extent(x, 2), fold);
+
+/** Stored elements of a bias. */
+export const biasLength = (out: number): number => quads(out) * 4;

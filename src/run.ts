@@ -1,0 +1,129 @@
+import { describeModel, type ModelOptions } from "./classifier.ts";
+import { fail } from "./core/fail.ts";
+import { type Value, wantedTensors } from "./core/graph.ts";
+import { channels, extent, rows, shapeText, toChannelsFirst, toChannelsLast } from "./core/tensor.ts";
+import type { Gpu } from "./gpu/device.ts";
+import { buildModel } from "./models/index.ts";
+import { createSession, type Session, type SessionOptions } from "./session.ts";
+import type { Checkpoint } from "./weights/checkpoint.ts";
+import { loadTensors } from "./weights/load.ts";
+
+/** A tensor in PyTorch's order: [N, C, H, W] or [N, C]. */
+export interface NamedTensor {
+  readonly shape: readonly number[];
+  readonly data: Float32Array<ArrayBuffer>;
+}
+
+export interface RunModelOptions extends Omit<ModelOptions, "frames" | "height" | "width">, SessionOptions {
+  /** Intermediate tensors to return as well, by node name; names that the graph lacks are left out. */
+  readonly taps?: readonly string[];
+}
+
+export interface RunResult {
+  readonly model: string;
+  /** In graph order: taps, then outputs. */
+  readonly tensors: ReadonlyMap<string, NamedTensor>;
+  readonly ms: { readonly prepare: number; readonly run: number };
+}
+
+/**
+ * Named tensors in, named tensors out: `video` [T, 3, H, W] normalised (or `image` [N, 3, H, W] for mobilenetv2) to `logits`.
+ * The online model takes the video frame by frame and gives logits [T, classes].
+ * @throws "bad-input" for a missing, misshapen or non-finite input, before any GPU work
+ */
+export async function runModel(
+  gpu: Gpu,
+  checkpoint: Checkpoint,
+  inputs: ReadonlyMap<string, NamedTensor>,
+  options: RunModelOptions = {},
+): Promise<RunResult> {
+  const model = describeModel(checkpoint, options).description.model;
+  const name = model === "mobilenetv2" ? "image" : "video";
+  const input = inputs.get(name);
+  if (!input)
+    fail(
+      "bad-input",
+      `${model} needs a tensor named "${name}" [${name === "video" ? "T" : "N"}, 3, H, W]; the input file has ${[...inputs.keys()].join(", ") || "none"}`,
+    );
+  checkInput(model, name, input);
+  const [count, , height, width] = input.shape as [number, number, number, number];
+  const stream = model === "tsm-mobilenetv2-online";
+  const start = performance.now();
+  const { description, recognised } = describeModel(checkpoint, {
+    ...options,
+    frames: stream ? 1 : count,
+    height,
+    width,
+  });
+  const graph = buildModel(description);
+  const weights = await loadTensors(checkpoint, wantedTensors(graph), recognised.tensors);
+  using session = await createSession(gpu, graph, weights, options);
+  const prepared = performance.now();
+  const names = new Set(options.taps ?? []);
+  const taps = graph.values.filter(
+    (value) => value.kind === "temp" && names.has(value.name) && !Object.values(graph.outputs).includes(value),
+  );
+  const data = toChannelsLast(input.data, [count, 3, height, width]);
+  const tensors = await runFrames(session, name, data, stream ? count : 1, taps, options.signal);
+  return { model, tensors, ms: { prepare: prepared - start, run: performance.now() - prepared } };
+}
+
+function checkInput(model: string, name: string, { shape, data }: NamedTensor): void {
+  if (shape.length !== 4 || shape[1] !== 3 || shape.some((n) => n < 1))
+    fail("bad-input", `${model} takes "${name}" as [frames, 3, height, width], got [${shape.join(", ")}]`);
+  const bad = data.findIndex((v) => !Number.isFinite(v));
+  if (bad >= 0) fail("not-finite", `"${name}" holds ${data[bad]} at element ${bad}; give finite numbers`);
+}
+
+/** Runs the clip in `pushes` equal parts and joins each tensor's parts along the first axis. */
+async function runFrames(
+  session: Session,
+  name: string,
+  data: Float32Array<ArrayBuffer>,
+  pushes: number,
+  taps: readonly Value[],
+  signal?: AbortSignal,
+): Promise<Map<string, NamedTensor>> {
+  const values = new Map<string, Value>([
+    ...taps.map((value) => [value.name, value] as const),
+    ...Object.entries(session.plan.graph.outputs),
+  ]);
+  const parts = new Map<string, Float32Array[]>([...values.keys()].map((key) => [key, []]));
+  const length = data.length / pushes;
+  for (let push = 0; push < pushes; push++) {
+    const feeds = { [name]: data.slice(push * length, (push + 1) * length) };
+    const outputs = await session.run(feeds, { tap: taps.map((value) => value.name), ...(signal ? { signal } : {}) });
+    for (const [key, list] of parts) list.push(outputs[key]!);
+  }
+  return new Map([...values].map(([key, value]) => [key, inPyTorchOrder(key, value, parts.get(key)!, pushes)]));
+}
+
+function inPyTorchOrder(name: string, { spec }: Value, parts: readonly Float32Array[], pushes: number): NamedTensor {
+  const joined = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.length;
+  }
+  const first = extent(spec, 0) * pushes;
+  if (spec.shape.length === 4) {
+    const [height, width] = [extent(spec, 1), extent(spec, 2)];
+    return {
+      shape: [first, channels(spec), height, width],
+      data: toChannelsFirst(joined, [first, height, width, channels(spec)]),
+    };
+  }
+  if (spec.shape.length !== 2) fail("unsupported", `"${name}" ${shapeText(spec)} has no PyTorch order`);
+  // The logits of a clip are one row, which PyTorch writes without the axis.
+  const clip = name === "logits" && rows(spec) * pushes === 1 && pushes === 1;
+  return { shape: clip ? [channels(spec)] : [first, channels(spec)], data: joined };
+}
+
+/** Every floating tensor of a safetensors file, or those of the given names that it has. */
+export async function readTensors(file: Checkpoint, names?: readonly string[]): Promise<Map<string, NamedTensor>> {
+  const tensors = new Map<string, NamedTensor>();
+  for (const [name, { shape }] of file.tensors) {
+    if (!names || names.includes(name)) tensors.set(name, { shape, data: Float32Array.from(await file.readF32(name)) });
+  }
+  return tensors;
+}

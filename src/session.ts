@@ -1,0 +1,282 @@
+import { fail } from "./core/fail.ts";
+import { countMacs, countParameters, type Graph, type Value } from "./core/graph.ts";
+import { type Plan, type PlanOptions, plan } from "./core/plan.ts";
+import { elements, padChannels, roundUp, shapeText, unpadChannels } from "./core/tensor.ts";
+import { checkLimits, guarded, makeBuffers, type SessionBuffers } from "./gpu/buffers.ts";
+import type { Gpu } from "./gpu/device.ts";
+import { bindSteps, compileSteps, type ReadyStep, uploadWeights } from "./gpu/prepare.ts";
+
+/** A range of a GPU buffer. */
+export interface GpuRange {
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** What fills an input: numbers in the input's logical shape, or commands that write it on the GPU. */
+export type Feed = Float32Array<ArrayBuffer> | ((encoder: GPUCommandEncoder, target: GpuRange) => void);
+
+export interface RunOptions {
+  /** Names of values to read back as well; each splits the command buffer behind the step that makes it. */
+  readonly tap?: readonly string[];
+  readonly signal?: AbortSignal;
+}
+
+export interface SessionOptions extends PlanOptions {
+  /** How matrix weights are stored; sums are f32 either way. f16 needs the adapter's shader-f16. Default f32. */
+  readonly dtype?: "f32" | "f16";
+  readonly signal?: AbortSignal;
+  /** Called as weights are packed and pipelines compile; `fraction` grows from 0 to 1. */
+  readonly onProgress?: (progress: { readonly phase: "upload" | "compile"; readonly fraction: number }) => void;
+}
+
+const RING = 3;
+
+/**
+ * Makes a graph real on a device: plans its memory, packs and uploads the weights, compiles every pipeline in parallel and
+ * makes every bind group. After this, a run creates no GPU object.
+ *
+ * @param weights checkpoint tensors by canonical name, f32, as `graph`'s weights ask for them (see wantedTensors)
+ * @throws "limit-exceeded" before any allocation when the plan needs more than the device has; "out-of-memory"
+ */
+export async function createSession(
+  gpu: Gpu,
+  graph: Graph,
+  weights: ReadonlyMap<string, Float32Array>,
+  options: SessionOptions = {},
+): Promise<Session> {
+  const halfWeights = options.dtype === "f16";
+  if (halfWeights && !gpu.caps.f16) fail("unsupported", `${gpu.adapter} has no shader-f16; use dtype f32`);
+  const planned = plan(graph, { ...gpu.caps, halfWeights }, options);
+  checkLimits(gpu.device, planned);
+  options.signal?.throwIfAborted();
+  const report = options.onProgress ?? (() => {});
+  return guarded(gpu.device, `session ${graph.name}`, async () => {
+    const compiled = compileSteps(gpu.device, planned, (fraction) => report({ phase: "compile", fraction }));
+    const buffers = makeBuffers(gpu.device, planned);
+    try {
+      uploadWeights(gpu.device, planned, buffers, weights, (fraction) => report({ phase: "upload", fraction }));
+      const pipelines = await compiled;
+      options.signal?.throwIfAborted();
+      return new Session(gpu, planned, buffers, bindSteps(gpu.device, planned, buffers, pipelines));
+    } catch (error) {
+      buffers.destroy();
+      throw error;
+    }
+  });
+}
+
+/** A plan made real: weights, memory, pipelines and bind groups. Runs are ordered; two sessions on a device do not touch each other. */
+export class Session {
+  readonly plan: Plan;
+  readonly gpu: Gpu;
+  readonly #buffers: SessionBuffers;
+  readonly #steps: readonly ReadyStep[];
+  readonly #ring: readonly GPUBuffer[];
+  #next = 0;
+  #queue: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  /** Use {@link createSession}. */
+  constructor(gpu: Gpu, planned: Plan, buffers: SessionBuffers, steps: readonly ReadyStep[]) {
+    this.gpu = gpu;
+    this.plan = planned;
+    this.#buffers = buffers;
+    this.#steps = steps;
+    const bytes = Math.max(
+      4,
+      this.#readings([]).reduce((sum, { size }) => sum + size, 0),
+    );
+    this.#ring = Array.from({ length: RING }, () =>
+      gpu.device.createBuffer({
+        label: "kinema/staging",
+        size: bytes,
+        usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ,
+      }),
+    );
+  }
+
+  /** Multiply-accumulates of a run and trained parameters, counted from the graph. */
+  get counts(): { readonly macs: number; readonly parameters: number; readonly dispatches: number } {
+    return {
+      macs: countMacs(this.plan.graph),
+      parameters: countParameters(this.plan.graph),
+      dispatches: this.#steps.length,
+    };
+  }
+
+  /**
+   * One run: fills the inputs, dispatches every step in one pass and one submit, reads the outputs back in their logical
+   * shapes (channels last). States advance. A run that was started is finished even if `signal` aborts; its result is dropped.
+   * @throws "bad-input" for a missing, unknown or misshapen feed; "device-lost"; "closed"
+   */
+  run(
+    feeds: Readonly<Record<string, Feed>>,
+    options: RunOptions = {},
+  ): Promise<Record<string, Float32Array<ArrayBuffer>>> {
+    const turn = this.#queue.then(() => this.#run(feeds, options));
+    this.#queue = turn.catch(() => {});
+    return turn;
+  }
+
+  async #run(
+    feeds: Readonly<Record<string, Feed>>,
+    options: RunOptions,
+  ): Promise<Record<string, Float32Array<ArrayBuffer>>> {
+    this.#open();
+    options.signal?.throwIfAborted();
+    const { device } = this.gpu;
+    const taps = (options.tap ?? []).map((name) => this.#named(name));
+    const readings = this.#readings(taps);
+    const bytes = readings.reduce((sum, { size }) => sum + size, 0);
+    const staging =
+      taps.length === 0
+        ? this.#ring[this.#next++ % RING]!
+        : device.createBuffer({ size: bytes, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
+    const encoder = device.createCommandEncoder({ label: this.plan.graph.name });
+    this.#fill(encoder, feeds);
+    this.#encodeSteps(
+      encoder,
+      staging,
+      readings.filter(({ tapped }) => tapped),
+    );
+    for (const { value, at, size, tapped } of readings) {
+      if (tapped) continue;
+      const from = this.#buffers.range(value, 0);
+      encoder.copyBufferToBuffer(from.buffer, from.offset, staging, at, size);
+    }
+    device.queue.submit([encoder.finish()]);
+    await Promise.race([staging.mapAsync(GPUMapMode.READ, 0, bytes), this.gpu.lost]);
+    const result: Record<string, Float32Array<ArrayBuffer>> = {};
+    for (const { name, value, at, size } of readings) {
+      result[name] = unpadChannels(new Float32Array(staging.getMappedRange(at, size).slice(0)), value.spec);
+    }
+    staging.unmap();
+    if (taps.length > 0) staging.destroy();
+    options.signal?.throwIfAborted();
+    return result;
+  }
+
+  /** Records a run's dispatches into the caller's encoder: one submit a frame for the app and Kinema. Inputs are the caller's to fill (see {@link range}). */
+  encode(encoder: GPUCommandEncoder): void {
+    this.#open();
+    this.#encodeSteps(encoder, null, []);
+  }
+
+  /** Where a named input or output lies on the GPU. Between runs other tensors use the same memory. */
+  range(name: string): GpuRange {
+    this.#open();
+    return this.#buffers.range(this.#named(name), 0);
+  }
+
+  /** Zeroes every state: the next frame is the first. */
+  reset(): void {
+    this.#open();
+    const encoder = this.gpu.device.createCommandEncoder();
+    encoder.clearBuffer(this.#buffers.states);
+    this.gpu.device.queue.submit([encoder.finish()]);
+  }
+
+  /** The states as bytes, to continue a stream later or elsewhere. */
+  async snapshot(): Promise<Uint8Array<ArrayBuffer>> {
+    this.#open();
+    const { device } = this.gpu;
+    const { size } = this.#buffers.states;
+    const staging = device.createBuffer({ size, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
+    const encoder = device.createCommandEncoder();
+    encoder.copyBufferToBuffer(this.#buffers.states, 0, staging, 0, size);
+    device.queue.submit([encoder.finish()]);
+    await Promise.race([staging.mapAsync(GPUMapMode.READ), this.gpu.lost]);
+    const bytes = new Uint8Array(staging.getMappedRange().slice(0));
+    staging.destroy();
+    return bytes;
+  }
+
+  /** Puts back what {@link snapshot} gave. @throws "bad-input" when it is of another model */
+  restore(snapshot: Uint8Array<ArrayBuffer>): void {
+    this.#open();
+    const { size } = this.#buffers.states;
+    if (snapshot.byteLength !== size)
+      fail("bad-input", `a snapshot of ${this.plan.graph.name} has ${size} bytes, this one has ${snapshot.byteLength}`);
+    this.gpu.device.queue.writeBuffer(this.#buffers.states, 0, snapshot);
+  }
+
+  /** Frees the GPU memory; the device stays. Idempotent. */
+  dispose(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#buffers.destroy();
+    for (const buffer of this.#ring) buffer.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #open(): void {
+    if (this.#closed) fail("closed", `this session of ${this.plan.graph.name} was disposed of; make another`);
+  }
+
+  #named(name: string): Value {
+    const { graph } = this.plan;
+    const value =
+      graph.inputs[name] ?? graph.outputs[name] ?? graph.values.find((v) => v.name === name && v.kind !== "weight");
+    return value ?? fail("bad-input", `${graph.name} has no tensor "${name}"`);
+  }
+
+  #readings(taps: readonly Value[]): { name: string; value: Value; at: number; size: number; tapped: boolean }[] {
+    let at = 0;
+    const entry = (name: string, value: Value, tapped: boolean) => {
+      const size = roundUp(value.bytes, 8);
+      at += size;
+      return { name, value, at: at - size, size: value.bytes, tapped };
+    };
+    const outputs = Object.entries(this.plan.graph.outputs);
+    return [
+      ...outputs.map(([name, value]) => entry(name, value, false)),
+      ...taps.filter((v) => !outputs.some(([, o]) => o === v)).map((value) => entry(value.name, value, true)),
+    ];
+  }
+
+  #fill(encoder: GPUCommandEncoder, feeds: Readonly<Record<string, Feed>>): void {
+    const { inputs, name: model } = this.plan.graph;
+    for (const name of Object.keys(feeds))
+      if (!inputs[name]) fail("bad-input", `${model} has no input "${name}"; it has ${Object.keys(inputs).join(", ")}`);
+    for (const [name, value] of Object.entries(inputs)) {
+      const feed = feeds[name];
+      const range = this.#buffers.range(value, 0);
+      if (feed === undefined) fail("bad-input", `${model} needs the input "${name}" ${shapeText(value.spec)}`);
+      if (typeof feed === "function") feed(encoder, range);
+      else {
+        if (feed.length !== elements(value.spec))
+          fail(
+            "bad-input",
+            `the input "${name}" of ${model} is ${shapeText(value.spec)}, ${elements(value.spec)} numbers; got ${feed.length}`,
+          );
+        this.gpu.device.queue.writeBuffer(range.buffer, range.offset, padChannels(feed, value.spec));
+      }
+    }
+  }
+
+  #encodeSteps(
+    encoder: GPUCommandEncoder,
+    staging: GPUBuffer | null,
+    taps: readonly { value: Value; at: number; size: number }[],
+  ): void {
+    let pass = encoder.beginComputePass();
+    for (const step of this.#steps) {
+      pass.setPipeline(step.pipeline);
+      pass.setBindGroup(0, step.group);
+      pass.dispatchWorkgroups(...step.groups);
+      const wanted = taps.filter(({ value }) => step.made.includes(value));
+      if (wanted.length === 0) continue;
+      pass.end();
+      for (const { value, at, size } of wanted) {
+        const from = this.#buffers.range(value, 0);
+        encoder.copyBufferToBuffer(from.buffer, from.offset, staging!, at, size);
+      }
+      pass = encoder.beginComputePass();
+    }
+    pass.end();
+  }
+}

@@ -1,0 +1,106 @@
+/** Reads the tensors that a model wants, after one complete comparison of what it wants with what the file has. */
+import { fail } from "../core/fail.ts";
+import { FLOAT_DTYPES } from "./dtype.ts";
+import { show } from "./safetensors_header.ts";
+import type { Checkpoint, TensorInfo } from "./types.ts";
+import { isIgnorable } from "./unit_names.ts";
+
+const LISTED = 8;
+
+/**
+ * Loads weights by canonical name.
+ * @param wanted canonical name -> shape the model needs
+ * @param names canonical name -> name in the file, from recognise()
+ * @returns canonical name -> values, row-major f32
+ * Throws ONE "weights-mismatch" that lists every missing, unused, misshapen, mistyped and truncated tensor before any
+ * data is read; "not-finite" naming every tensor with NaN or infinity; and what Checkpoint.read throws.
+ */
+export async function loadTensors(
+  checkpoint: Checkpoint,
+  wanted: ReadonlyMap<string, readonly number[]>,
+  names: ReadonlyMap<string, string>,
+): Promise<Map<string, Float32Array>> {
+  const infos = compare(checkpoint, wanted, names);
+  const inFileOrder = [...infos].sort(([, a], [, b]) => (a.offset ?? 0) - (b.offset ?? 0));
+  const loaded = new Map<string, Float32Array>();
+  const broken: string[] = [];
+  for (const [name, info] of inFileOrder) {
+    const values = await checkpoint.readF32(info.name);
+    if (!allFinite(values)) broken.push(info.name);
+    loaded.set(name, values);
+  }
+  if (broken.length > 0) {
+    fail(
+      "not-finite",
+      `${checkpoint.name}: NaN or infinity in ${list(broken)}; the weights are damaged, use another file`,
+      {
+        tensors: broken,
+      },
+    );
+  }
+  return loaded;
+}
+
+/** The file's tensor for every wanted name; throws the one mismatch error. */
+function compare(
+  checkpoint: Checkpoint,
+  wanted: ReadonlyMap<string, readonly number[]>,
+  names: ReadonlyMap<string, string>,
+): Map<string, TensorInfo> {
+  const infos = new Map<string, TensorInfo>();
+  const missing: string[] = [];
+  const shapes: string[] = [];
+  const dtypes: string[] = [];
+  const truncated: string[] = [];
+  const used = new Set<string>();
+  for (const [name, shape] of wanted) {
+    const info = checkpoint.tensors.get(names.get(name) ?? "");
+    if (!info) {
+      missing.push(name);
+      continue;
+    }
+    used.add(info.name);
+    infos.set(name, info);
+    if (!sameShape(info.shape, shape)) shapes.push(`${info.name} is [${info.shape}], needs [${shape}]`);
+    if (!FLOAT_DTYPES.has(info.dtype)) dtypes.push(`${info.name} is ${info.dtype}`);
+    if (!info.present) truncated.push(info.name);
+  }
+  const unused = [...checkpoint.tensors.keys()].filter((raw) => !used.has(raw) && !isIgnorable(raw));
+  const kinds = { missing, unused, "wrong shape": shapes, "wrong dtype": dtypes, truncated };
+  const found = Object.entries(kinds).filter(([, items]) => items.length > 0);
+  if (found.length > 0) {
+    const lines = found.map(([kind, items]) => `${items.length} ${kind}: ${list(items)}`);
+    fail(
+      "weights-mismatch",
+      `${checkpoint.name}: the weights do not fit the model: ${lines.join("; ")}; give the model's own file`,
+      {
+        missing,
+        unused,
+        shapes,
+        dtypes,
+        truncated,
+      },
+    );
+  }
+  return infos;
+}
+
+/** Equal, or equal but for trailing extents of 1: a 1x1x1 Conv3d holds the numbers of a 1x1 convolution. */
+function sameShape(have: readonly number[], want: readonly number[]): boolean {
+  const rank = Math.max(have.length, want.length);
+  if (want.length < 2 && have.length !== want.length) return false;
+  for (let axis = 0; axis < rank; axis++) if ((have[axis] ?? 1) !== (want[axis] ?? 1)) return false;
+  return true;
+}
+
+/** x - x is 0 for finite numbers and NaN for the rest, so one pass and one comparison decide. */
+function allFinite(values: Float32Array): boolean {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i]! - values[i]!;
+  return sum === 0;
+}
+
+function list(items: readonly string[]): string {
+  const shown = items.slice(0, LISTED).map((item) => (item.length > 120 ? show(item) : item));
+  return shown.join(", ") + (items.length > LISTED ? `, and ${items.length - LISTED} more` : "");
+}

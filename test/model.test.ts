@@ -1,0 +1,67 @@
+// Every model layer by layer against PyTorch (f64), on Dawn.
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { wantedTensors } from "../src/core/graph.ts";
+import { toChannelsLast } from "../src/core/tensor.ts";
+import { type Gpu, openGpu } from "../src/gpu/device.ts";
+import { type Dawn, openDawn } from "../src/host/dawn.ts";
+import { buildModel } from "../src/models/index.ts";
+import { createSession } from "../src/session.ts";
+import { asGolden, compare, readGolden } from "./golden.ts";
+import { syntheticTensor } from "./synthetic.ts";
+
+const MODELS = [
+  "mobilenetv2",
+  "mobilenetv2-same",
+  "tsm-mobilenetv2",
+  "tsm-mobilenetv2-online",
+  "tsm-resnet50",
+  "tsm-resnet101",
+  "tsm-resnet50-nl",
+];
+
+let dawn: Dawn;
+let gpu: Gpu;
+beforeAll(async () => {
+  dawn = await openDawn();
+  gpu = await openGpu({ gpu: dawn.gpu });
+});
+afterAll(() => {
+  gpu.dispose();
+  dawn.close();
+});
+
+describe("models against PyTorch, layer by layer", () => {
+  it.each(MODELS)(
+    "%s",
+    async (file) => {
+      const golden = await readGolden(file);
+      const graph = buildModel(golden.description);
+      const weights = new Map([...wantedTensors(graph)].map(([name, shape]) => [name, syntheticTensor(name, shape)]));
+      using session = await createSession(gpu, graph, weights);
+      const input = toChannelsLast(syntheticTensor(golden.inputName, golden.inputShape), golden.inputShape);
+      const taps = [...golden.tensors.keys()].filter(
+        (name) =>
+          name !== golden.inputName &&
+          name !== "logits" &&
+          graph.values.some((v) => v.name === name && v.kind === "temp"),
+      );
+      expect(taps.length).toBeGreaterThan(30);
+      const out = await session.run({ [golden.inputName]: input }, { tap: taps });
+      const worst: string[] = [];
+      for (const name of [...taps, "logits"]) {
+        const value = graph.outputs[name] ?? graph.values.find((v) => v.name === name)!;
+        // A tap that is an output as well is not read twice.
+        const data = out[name] ?? out.logits!;
+        const { max, cosine, largest } = compare(asGolden(data, value.spec, golden, name), golden.tensors.get(name)!);
+        // f32 against f64: errors grow with depth like sqrt(layers) * eps * |x|; 1e-4 of the largest value is far below a wrong tap.
+        if (!(max <= 1e-4 * Math.max(1, largest)) || !(cosine >= 0.999999))
+          worst.push(`${name}: off by ${max}, cosine ${cosine}`);
+      }
+      expect(worst).toEqual([]);
+      const logits = compare(out.logits!, golden.tensors.get("logits")!);
+      expect(logits.max).toBeLessThanOrEqual(1e-3);
+      expect(logits.cosine).toBeGreaterThanOrEqual(0.99999);
+    },
+    60_000,
+  );
+});

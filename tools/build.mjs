@@ -1,0 +1,58 @@
+// node tools/build.mjs [--size]: kernels/*.wgsl -> src/kernels.gen.ts, then the bundles of dist/. --size prints their sizes.
+import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+import { generateKernels } from "./gen.mjs";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+const dist = join(root, "dist");
+
+const COMMON = { bundle: true, format: "esm", target: "es2022", logLevel: "error", absWorkingDir: root };
+const BROWSER = { ...COMMON, platform: "browser", minify: true, sourcemap: true, legalComments: "none" };
+
+/** The bundles by name. Only the command line may use Node; the library and the page must build for a browser. */
+const BUNDLES = {
+  index: { ...BROWSER, entryPoints: ["src/index.ts"] },
+  page: { ...BROWSER, entryPoints: ["src/host/page/main.ts"] },
+  cli: {
+    ...COMMON,
+    entryPoints: ["src/cli/main.ts"],
+    platform: "node",
+    target: "node20",
+    sourcemap: true,
+    external: ["webgpu", "puppeteer-core", "@sparticuz/chromium"],
+  },
+};
+
+/** Builds everything; returns the paths written. */
+export async function buildAll() {
+  await generateKernels();
+  const paths = [];
+  for (const [name, options] of Object.entries(BUNDLES)) {
+    const outfile = join(dist, `${name}.js`);
+    await build({ ...options, outfile });
+    paths.push(outfile);
+  }
+  return paths;
+}
+
+/** Prints minified and gzip -9 bytes of each bundle. */
+function printSizes(paths) {
+  for (const path of paths) {
+    const code = readFileSync(path);
+    const gzip = gzipSync(code, { level: 9 }).length;
+    console.log(`${path.slice(root.length + 1).padEnd(16)} ${code.length} bytes, ${gzip} gzip -9`);
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const unknown = process.argv.slice(2).find((word) => word !== "--size");
+  if (unknown !== undefined) {
+    console.error(`usage: node tools/build.mjs [--size] (${unknown} is unknown)`);
+    process.exit(2);
+  }
+  const paths = await buildAll();
+  if (process.argv.includes("--size")) printSizes(paths);
+}

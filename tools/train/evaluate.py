@@ -1,0 +1,209 @@
+"""Measures the trained model on held-out footage and prints the table of weights/README.md.
+
+    python tools/train/evaluate.py --data ../shared/data --work WORKDIR [--extra a.mp4 b.mp4]
+"""
+import argparse
+import json
+import os
+
+import numpy as np
+import torch
+from PIL import Image
+
+from classes import (CAMERA_COUNT, CAMERA_STILL, CLASSES, IGNORE, PAIRS, SHAKE, STILL, camera_group)
+from dataset import make_shards, open_shards, to_input
+from footage_motion import measure, window_label
+from model import INPUT, MotionNet, normalise, read_safetensors
+from paths import camera_steps, tremor
+from render import carry, encode, expose, place, poses_of
+from sources import Footage, TEST_CLIPS, build_cache, clip_paths, frame_stride, read_clip
+
+WINDOW = 8
+
+
+def load(path):
+    """The network with the weights of a safetensors file."""
+    tensors, metadata = read_safetensors(path)
+    net = MotionNet(len(CLASSES), use_shift=metadata.get("variant") != "no-shift")
+    net.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
+    return net.eval().to(memory_format=torch.channels_last)
+
+
+def centre(frames):
+    """Frames as the engine prepares them: short side to INPUT with PIL's bilinear filter, centre crop."""
+    out = []
+    for frame in frames:
+        height, width = frame.shape[:2]
+        scale = INPUT / min(height, width)
+        size = (int(width * scale + 1e-6), int(height * scale + 1e-6))
+        left, top = round((size[0] - INPUT) / 2), round((size[1] - INPUT) / 2)
+        image = Image.fromarray(np.ascontiguousarray(frame)).resize(size, Image.BILINEAR)
+        out.append(np.asarray(image)[top:top + INPUT, left:left + INPUT])
+    return np.stack(out)
+
+
+@torch.no_grad()
+def probabilities(net, windows):
+    """Probabilities [n, 16] at the last frame of windows [n, T, S, S, 3], each from a zero state."""
+    out = []
+    for i in range(0, len(windows), 16):
+        part = torch.from_numpy(np.ascontiguousarray(windows[i:i + 16]))
+        logits = net(normalise(part), part.shape[1]).view(len(part), part.shape[1], -1)
+        out.append(logits[:, -1].softmax(1).numpy())
+    return np.concatenate(out)
+
+
+@torch.no_grad()
+def stream(net, frames):
+    """Per-frame probabilities [n, 16] with the state carried from frame to frame, as online."""
+    states, out = [None] * len(net.features), []
+    for frame in frames:
+        out.append(net(normalise(torch.from_numpy(frame[None, None])), 1, states).softmax(1)[0].numpy())
+    return np.array(out)
+
+
+def runs(marks):
+    """Consecutive equal entries as (first, last, mark)."""
+    out = []
+    for i, mark in enumerate(marks):
+        if out and out[-1][2] == mark and out[-1][1] == i - 1:
+            out[-1][1] = i
+        else:
+            out.append([i, i, mark])
+    return out
+
+
+def judge_clip(net, name, path):
+    """Every 8-frame window of one unaltered clip: expected and predicted camera classes, and the rate of
+    windows where a subject class leads although almost nothing in the picture moves."""
+    frames, fps = read_clip(path)
+    frames = frames[::frame_stride(fps)]
+    steps, agreement = measure(frames)
+    pictures = centre(frames)
+    windows = np.lib.stride_tricks.sliding_window_view(pictures, WINDOW, axis=0).transpose(0, 4, 1, 2, 3)
+    p = probabilities(net, windows)
+    expected = [window_label(steps[i:i + WINDOW - 1], agreement[i:i + WINDOW - 1]) for i in range(len(windows))]
+    return {"name": name, "fps": fps / frame_stride(fps), "expected": np.array(expected),
+            "camera": camera_group(p).argmax(1), "all": p.argmax(1),
+            "online": camera_group(stream(net, pictures)[WINDOW - 1:]).argmax(1)}
+
+
+def real_footage(net, clips):
+    """Table 1: agreement with OpenCV's global motion on every window of unaltered clips."""
+    print("\n| clip | windows | still | agree | online | clear motion | agree | not measurable | subject class leads |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    totals, disagreements = np.zeros(5), []
+    for name, path in clips:
+        r = judge_clip(net, name, path)
+        still, clear = r["expected"] == STILL, r["expected"] > STILL
+        good = r["camera"] == r["expected"]
+        online = (r["online"] == r["expected"])[still].sum()
+        totals += [still.sum(), good[still].sum(), online, clear.sum(), good[clear].sum()]
+        subject = (r["all"] >= CAMERA_COUNT).sum()
+        print(f"| {name} | {len(good)} | {still.sum()} | {good[still].sum()} | {online} | {clear.sum()} | "
+              f"{good[clear].sum()} | {(r['expected'] == IGNORE).sum()} | {subject} |", flush=True)
+        wrong = [(e, c) if e != IGNORE and e != c else None for e, c in zip(r["expected"], r["camera"])]
+        for first, last, mark in runs(wrong):
+            if mark:
+                disagreements.append(f"{name}: windows {first}-{last} ({first / r['fps']:.1f} s): "
+                                     f"measured {CLASSES[mark[0]]}, model {CLASSES[mark[1]]}")
+    print(f"\nstill: {totals[1]:.0f} of {totals[0]:.0f} agree ({100 * totals[1] / max(1, totals[0]):.1f} %), "
+          f"online {100 * totals[2] / max(1, totals[0]):.1f} %; "
+          f"clear motion: {totals[4]:.0f} of {totals[3]:.0f} ({100 * totals[4] / max(1, totals[3]):.1f} %)")
+    print("\n".join(["disagreements:"] + disagreements))
+
+
+def known_paths(net, shards, shuffle=None):
+    """Table 2 and 3: held-out videos carried along known paths. Top-1 of 16 by group, and within pairs."""
+    right, count = np.zeros(len(CLASSES)), np.zeros(len(CLASSES))
+    confusion = np.zeros((len(CLASSES), len(CLASSES)), int)
+    pair = np.zeros(2)
+    partner = {a: b for p in PAIRS for a, b in (p, p[::-1])}
+    for clips, labels in shards:
+        windows = np.stack([to_input(clip[:WINDOW]) for clip in clips])
+        if shuffle is not None:
+            windows = np.stack([w[shuffle.permutation(WINDOW)] for w in windows])
+        for p, label in zip(probabilities(net, windows), labels[:, WINDOW - 1]):
+            if label == IGNORE:
+                continue
+            truth = STILL if label == CAMERA_STILL else label
+            guess = camera_group(p).argmax() if label == CAMERA_STILL else p.argmax()
+            right[truth] += guess == truth
+            count[truth] += 1
+            confusion[truth, guess] += 1
+            if truth in partner:
+                pair += [p[truth] > p[partner[truth]], 1]
+    camera, subject = slice(0, CAMERA_COUNT), slice(CAMERA_COUNT, None)
+    return {"camera": right[camera].sum() / count[camera].sum(), "subject": right[subject].sum() / count[subject].sum(),
+            "pairs": pair[0] / pair[1], "clips": int(count.sum()), "confusion": confusion}
+
+
+def latency(net, footage, changes=48):
+    """Frames from a change of motion until the online label (camera group) follows: list, None = never."""
+    random, found = np.random.default_rng(7), []
+    while len(found) < changes:
+        before, after = random.choice(np.arange(SHAKE), 2, replace=False)
+        steps = np.concatenate([camera_steps(random, int(label), 14) for label in (before, after)])
+        pace = 0.012 / np.maximum(np.abs(steps).max(axis=1, keepdims=True), 1e-9)
+        steps = np.where(np.abs(steps) > 0, steps * np.minimum(1, pace), 0) + tremor(random, len(steps))
+        poses = poses_of(steps, 0.0)
+        frames = footage.base(random, len(poses))
+        view = place(random, poses, *frames[0].shape[:2], min(frames[0].shape[:2]) * 0.6)
+        if not view:
+            continue
+        clip = encode(random, expose(random, carry(random, frames, poses, view, 160)))
+        labels = camera_group(stream(net, to_input(clip))).argmax(1)
+        if labels[14] != before:
+            continue  # the state before the change was not right: counted in table 2, not here
+        after_change = np.nonzero(labels[15:] == after)[0]
+        found.append(int(after_change[0]) + 1 if len(after_change) else None)
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default="../shared/data")
+    parser.add_argument("--work", required=True)
+    parser.add_argument("--weights", default="weights/kinema-motion.safetensors")
+    parser.add_argument("--ablation", nargs="*", default=[], help="NAME=FILE of ablation weights, same shards")
+    parser.add_argument("--extra", nargs="*", default=[], help="more real footage, listed apart")
+    parser.add_argument("--shards", type=int, default=4)
+    parser.add_argument("--parts", default="real,paths,latency")
+    options = parser.parse_args()
+    torch.set_num_threads(os.cpu_count())
+    cache, shards = os.path.join(options.work, "cache"), os.path.join(options.work, "shards")
+    build_cache(options.data, cache)
+    net = load(options.weights)
+    if "real" in options.parts:
+        paths = clip_paths(options.data)
+        real_footage(net, [(name, paths[name]) for name in TEST_CLIPS])
+        if options.extra:
+            print("\nother footage, not from the shared data:")
+            real_footage(net, [(os.path.basename(path), path) for path in options.extra])
+    if "paths" in options.parts:
+        make_shards(options.data, cache, shards, "test", options.shards, 0, os.cpu_count())
+        test = open_shards(shards, "test")
+        report_paths(net, test, options.ablation)
+    if "latency" in options.parts:
+        found = latency(net, Footage(options.data, cache, "test"))
+        late = sorted(99 if f is None else f for f in found)
+        print(f"\nlatency of a change: median {np.median(late)} frames, 90 % within {late[int(len(late) * 0.9)]}, "
+              f"{sum(f is None for f in found)} of {len(found)} not within 14 frames")
+    print(f"\nfile: {os.path.getsize(options.weights) / 1e6:.2f} MB")
+
+
+def report_paths(net, test, ablation):
+    print("\n| network | clips | camera top-1 | subject top-1 | right way within pairs |\n| --- | --- | --- | --- | --- |")
+    rows = [("with shift", net, None), ("with shift, frames shuffled", net, np.random.default_rng(0))]
+    for entry in ablation:
+        name, path = entry.split("=", 1)
+        rows.append((name, load(path), np.random.default_rng(0) if "shuffled" in name else None))
+    for name, other, shuffle in rows:
+        r = known_paths(other, test, shuffle)
+        print(f"| {name} | {r['clips']} | {100 * r['camera']:.1f} % | {100 * r['subject']:.1f} % | {100 * r['pairs']:.1f} % |")
+        if other is net and shuffle is None:
+            print(json.dumps(r["confusion"].tolist()))
+
+
+if __name__ == "__main__":
+    main()

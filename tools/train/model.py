@@ -1,0 +1,167 @@
+"""TSM-MobileNetV2 with the uni-directional shift, batch norm folded, torchvision's names."""
+import json
+import struct
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+#: (expansion, channels, repeats, stride) of MobileNetV2 at width 1.0.
+_STAGES = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+SHIFT_DIVISOR = 8
+INPUT = 96  # pixels a side
+
+
+def shift(x, frames, state=None):
+    """First C/8 channels from the previous frame. x [N*T, C, H, W]; state [N, C/8, H, W] or None for zeros."""
+    fold = x.shape[1] // SHIFT_DIVISOR
+    clip = x.reshape(-1, frames, *x.shape[1:])
+    first = torch.zeros_like(clip[:, :1, :fold]) if state is None else state[:, None]
+    past = torch.cat([first, clip[:, :-1, :fold]], 1)
+    return torch.cat([past, clip[:, :, fold:]], 2).reshape(x.shape), clip[:, -1, :fold]
+
+
+class Unit(nn.Sequential):
+    """Convolution with bias (the folded batch norm) and ReLU6; indexed like torchvision's."""
+
+    def __init__(self, inputs, outputs, kernel, stride=1, groups=1):
+        super().__init__(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups), nn.ReLU6(inplace=True))
+
+
+class Block(nn.Module):
+    def __init__(self, inputs, outputs, stride, expansion):
+        super().__init__()
+        hidden = inputs * expansion
+        units = [] if expansion == 1 else [Unit(inputs, hidden, 1)]
+        units += [Unit(hidden, hidden, 3, stride, hidden), nn.Conv2d(hidden, outputs, 1)]
+        self.conv = nn.Sequential(*units)
+        self.residual = stride == 1 and inputs == outputs
+        self.shifted = self.residual and expansion != 1
+
+    def forward(self, x, frames=1, state=None, use_shift=True):
+        if not (self.shifted and use_shift):
+            branch = x
+        else:
+            branch, state = shift(x, frames, state)
+        y = self.conv(branch)
+        return (x + y if self.residual else y), state
+
+
+class FlowHeads(nn.Module):
+    """Training only: predicts how the picture moved since the previous frame, cell by cell.
+
+    The class alone is a faint signal for the first shifted blocks, a few hundred steps pass before they
+    notice that time matters; the local motion tells every cell of every frame what to look for.
+    """
+
+    AT = {6: 32, 13: 96}  # after these features, with their channels
+
+    def __init__(self):
+        super().__init__()
+        self.heads = nn.ModuleDict({str(i): nn.Conv2d(c, 2, 1) for i, c in self.AT.items()})
+
+    def loss(self, taps, flow):
+        """Smooth L1 of flow [N*T, 2, S, S] in pixels, averaged over the cells of each tap."""
+        total = 0.0
+        for index, head in self.heads.items():
+            found = head(taps[int(index)])
+            wanted = F.adaptive_avg_pool2d(flow, found.shape[-2:])
+            known = (wanted.abs() < 12).all(1, keepdim=True).float()
+            total = total + (F.smooth_l1_loss(found, wanted, reduction="none") * known).mean()
+        return total
+
+
+class MotionNet(nn.Module):
+    """Per-frame logits. The first convolutions are generic and stay frozen (see `trainable`)."""
+
+    def __init__(self, classes, use_shift=True):
+        super().__init__()
+        layers, width = [Unit(3, 32, 3, 2)], 32
+        for expansion, channels, repeats, stride in _STAGES:
+            for repeat in range(repeats):
+                layers.append(Block(width, channels, stride if repeat == 0 else 1, expansion))
+                width = channels
+        layers.append(Unit(width, 1280, 1))
+        self.features = nn.ModuleList(layers)
+        self.classifier = nn.Linear(1280, classes)
+        self.use_shift = use_shift
+        nn.init.normal_(self.classifier.weight, 0, 0.001)
+        nn.init.zeros_(self.classifier.bias)
+
+    def trainable(self):
+        """All parameters from the projection before the first shifted block on."""
+        frozen = [self.features[0], self.features[1], self.features[2].conv[0], self.features[2].conv[1]]
+        for module in frozen:
+            module.requires_grad_(False)
+        return [p for p in self.parameters() if p.requires_grad]
+
+    def forward(self, x, frames, states=None, taps=None):
+        """x [N*T, 3, S, S] normalised, frames of a clip contiguous. Returns logits [N*T, classes].
+
+        `states` (a list, one entry per feature, None at the start) is updated in place for online use;
+        `taps` (a dict) receives every feature's output.
+        """
+        for index, layer in enumerate(self.features):
+            if isinstance(layer, Block):
+                x, state = layer(x, frames, states[index] if states else None, self.use_shift)
+                if states:
+                    states[index] = state
+            else:
+                x = layer(x)
+            if taps is not None:
+                taps[index] = x
+        pooled = x.mean((2, 3))
+        if taps is not None:
+            taps["pool"] = pooled
+        return self.classifier(F.dropout(pooled, 0.2, self.training))
+
+
+def normalise(clips):
+    """uint8 [..., S, S, 3] RGB to float [N, 3, S, S], channels last in memory."""
+    x = clips.reshape(-1, *clips.shape[-3:]).float().div_(255).permute(0, 3, 1, 2)
+    mean, std = x.new_tensor(MEAN).view(1, 3, 1, 1), x.new_tensor(STD).view(1, 3, 1, 1)
+    return ((x - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+_TYPES = {"F32": np.float32, "F16": np.float16}
+
+
+def read_safetensors(path):
+    """Tensors {name: float32 array} and metadata of a safetensors file with F32 or F16 tensors."""
+    with open(path, "rb") as file:
+        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+        body = file.read()
+    meta = header.pop("__metadata__", {})
+    tensors = {name: np.frombuffer(body[slice(*entry["data_offsets"])], _TYPES[entry["dtype"]])
+               .reshape(entry["shape"]).astype(np.float32) for name, entry in header.items()}
+    return tensors, meta
+
+
+def write_safetensors(path, tensors, metadata):
+    """Writes numpy arrays (float32 or float16) with string metadata; the header is padded to 8 bytes."""
+    header, chunks, offset = {"__metadata__": metadata}, [], 0
+    for name, value in tensors.items():
+        data = np.ascontiguousarray(value).tobytes()
+        kind = "F16" if value.dtype == np.float16 else "F32"
+        header[name] = {"dtype": kind, "shape": list(value.shape), "data_offsets": [offset, offset + len(data)]}
+        chunks.append(data)
+        offset += len(data)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + b"".join(chunks))
+
+
+def load_backbone(net, path):
+    """ImageNet weights into the features; every feature tensor must be there with the right shape."""
+    tensors, _ = read_safetensors(path)
+    own = dict(net.named_parameters())
+    missing = [name for name in own if name.startswith("features.") and name not in tensors]
+    if missing:
+        raise SystemExit(f"{path}: lacks {missing[0]} and {len(missing) - 1} more; use the folded backbone")
+    with torch.no_grad():
+        for name, value in tensors.items():
+            if name in own:
+                own[name].copy_(torch.from_numpy(value))
