@@ -81,7 +81,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: v
     for (var j = 0; j < WIDTH; j++) { // unroll
       let line = top + u32(i);
       let column = left + u32(j);
-      if (line < params.out_height && column < params.out_width) {
+      if ((line < params.out_height) & (column < params.out_width)) {
         let at = ((frame * params.out_height + line) * params.out_width + column) * params.channels4 + c;
         y[at] = clamp(acc[i * WIDTH + j], vec4f(params.low), vec4f(params.high));
       }

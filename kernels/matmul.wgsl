@@ -1,7 +1,7 @@
 // Which weighted sum of its inputs is each output channel? One kernel for 1x1 and k x k convolution, linear layers,
 // and the temporal shift, which is only another place to load from.
 //
-//   y[m, n] = clamp( sum over taps t and channels k of  x[source(m, t, k)] * w[n, t, k]  +  bias[n]  +  residual[m, n],  low, high )
+//   y[m, n] = clamp( sum over taps t and channels k of  x[source(m, t), k] * w[n, t, k]  +  bias[n]  +  residual[m, n],  low, high )
 //
 // Rows m are pixels of all frames, in frame, row, column order. A thread owns ROWS consecutive rows by COLS groups of
 // 4 output channels and keeps their sums in registers: no workgroup memory, no barrier. Channels come in fours: a load
@@ -11,12 +11,15 @@
 // The temporal shift (Lin et al., TSM, section 3) replaces the first channels of a row by those of a neighbour frame:
 //   in a clip:   channels [0, next) from frame t+1, [next, next + past) from frame t-1, zeros beyond the clip's ends;
 //   in a stream: channels [0, past) from the previous call's frame, kept in `state`; a call is one frame.
+// Each of these ranges is a tap of its own with its own row. Where a range ends inside a four, both its neighbours load
+// the whole four, and w holds zeros for the channels that are not theirs.
 
 struct Params {
   rows: u32,           // output rows: frames * out_height * out_width
   out4: u32,           // output channels / 4
   in4: u32,            // input channels / 4
-  taps: u32,           // kernel_width * kernel_height
+  taps: u32,           // window: kernel_width * kernel_height; clip: next, past, same; stream: past, same
+  blocks: u32,         // fours of channels over all taps
   kernel_width: u32,
   stride: u32,
   pad_top: i32,
@@ -35,7 +38,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read_write> x: array<vec4f>;      // [frames * in_height * in_width, in4]
-@group(0) @binding(1) var<storage, read> w: array<mat4x4f>;          // [out4, taps, in4], a column per input channel; f16 blocks too
+@group(0) @binding(1) var<storage, read> w: array<mat4x4f>;          // [out4, blocks], a column per input channel; f16 too
 @group(0) @binding(2) var<storage, read> bias: array<vec4f>;         // [out4]
 @group(0) @binding(3) var<storage, read_write> y: array<vec4f>;      // [rows, out4]; holds the residual before, if RESIDUAL
 @group(0) @binding(4) var<storage, read_write> state: array<vec4f>;  // [frame_rows, state4]; only where CARRY or LOAD is STREAM
@@ -50,7 +53,6 @@ const STREAM = 3u;   // the same row, shifted from the frame before
 const LOAD = 0u;
 const RESIDUAL = false;  // y += what y held
 const CARRY = false;     // keep the residual's first channels in `state` for the next frame
-const ALIGNED = true;    // next and past are multiples of 4
 const ROWS = 4u;
 const COLS = 2u;
 const TILE = ROWS * COLS;
@@ -73,7 +75,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: v
   }
   for (var c = 0u; c < COLS; c++) { // unroll
     col[c] = min(first_col + c, params.out4 - 1u);
-    panel[c] = col[c] * params.taps * params.in4;
+    panel[c] = col[c] * params.blocks;
   }
 
   var acc: array<vec4f, TILE>; // registers
@@ -112,10 +114,30 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: v
     }
   }
 
-  let shifted4 = (params.next + params.past + 3u) / 4u;
   let frame_step = params.frame_rows * params.in4;
+  let shifted = params.next + params.past;
+  var next_block = 0u;
   for (var tap = 0u; tap < params.taps; tap++) {
+    var first = 0u;
+    var end = params.in4;
     var at: array<u32, ROWS>; // registers
+    if (LOAD == CLIP) {
+      if (tap == 0u) {
+        end = (params.next + 3u) / 4u;
+      } else if (tap == 1u) {
+        first = params.next / 4u;
+        end = (shifted + 3u) / 4u;
+      } else {
+        first = shifted / 4u;
+      }
+    }
+    if (LOAD == STREAM) {
+      if (tap == 0u) {
+        end = (params.past + 3u) / 4u;
+      } else {
+        first = params.past / 4u;
+      }
+    }
     for (var r = 0u; r < ROWS; r++) { // unroll
       at[r] = base[r];
       if (LOAD == WINDOW) {
@@ -123,44 +145,45 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: v
         inside[r] = all((p >= vec2i()) & (p < vec2i(params.in_width, params.in_height)));
         at[r] = base[r] + select(0u, u32(p.y * params.in_width + p.x) * params.in4, inside[r]);
       }
+      if (LOAD == CLIP) {
+        inside[r] = select(has_past[r], has_next[r], tap == 0u) | (tap == 2u);
+        at[r] = base[r] + select(0u, select(0u - frame_step, frame_step, tap == 0u), inside[r] & (tap < 2u));
+      }
+      if (LOAD == STREAM) {
+        at[r] = select(base[r], row[r] * params.state4, tap == 0u);
+      }
     }
-    for (var k = 0u; k < params.in4; k++) {
+    var before: array<vec4f, TILE>; // registers
+    if (LOAD == CLIP) {
+      for (var i = 0u; i < TILE; i++) { // unroll
+        before[i] = acc[i];
+      }
+    }
+    for (var k = first; k < end; k++) {
       var a: array<vec4f, ROWS>; // registers
-      if ((LOAD == CLIP) & (k < shifted4)) {
-        let channel = vec4u(0u, 1u, 2u, 3u) + 4u * k;
-        let ahead = channel < vec4u(params.next);
-        let behind = (channel >= vec4u(params.next)) & (channel < vec4u(params.next + params.past));
-        for (var r = 0u; r < ROWS; r++) { // unroll
-          if (ALIGNED) {
-            let step = select(0u - frame_step, frame_step, ahead.x);
-            a[r] = select(vec4f(), x[at[r] + k + step], select(has_past[r], has_next[r], ahead.x));
-          } else {
-            let next = select(vec4f(), x[at[r] + k + frame_step], has_next[r]);
-            let past = select(vec4f(), x[at[r] + k - frame_step], has_past[r]);
-            a[r] = select(select(x[at[r] + k], past, behind), next, ahead);
-          }
-        }
-      } else if ((LOAD == STREAM) & (k < shifted4)) {
-        let behind = vec4u(0u, 1u, 2u, 3u) + 4u * k < vec4u(params.past);
-        for (var r = 0u; r < ROWS; r++) { // unroll
-          a[r] = state[row[r] * params.state4 + k];
-          if (!ALIGNED) { a[r] = select(x[at[r] + k], a[r], behind); }
-        }
-      } else {
-        for (var r = 0u; r < ROWS; r++) { // unroll
+      for (var r = 0u; r < ROWS; r++) { // unroll
+        if (LOAD == STREAM) {
+          if (tap == 0u) { a[r] = state[at[r] + k]; } else { a[r] = x[at[r] + k]; }
+        } else {
           a[r] = x[at[r] + k];
-          if (LOAD == WINDOW) { a[r] = select(vec4f(), a[r], inside[r]); }
         }
+        if (LOAD == WINDOW) { a[r] = select(vec4f(), a[r], inside[r]); }
       }
       for (var c = 0u; c < COLS; c++) { // unroll
-        let m = mat4x4f(w[panel[c] + k]);
+        let m = mat4x4f(w[panel[c] + next_block]);
         for (var r = 0u; r < ROWS; r++) { // unroll
           acc[r * COLS + c] += m * a[r];
         }
       }
+      next_block++;
     }
-    for (var c = 0u; c < COLS; c++) { // unroll
-      panel[c] += params.in4;
+    if (LOAD == CLIP) {
+      // A row without that neighbour takes nothing from it: its sum is what it was.
+      for (var r = 0u; r < ROWS; r++) { // unroll
+        for (var c = 0u; c < COLS; c++) { // unroll
+          acc[r * COLS + c] = select(before[r * COLS + c], acc[r * COLS + c], inside[r]);
+        }
+      }
     }
   }
 

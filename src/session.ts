@@ -2,9 +2,10 @@ import { fail } from "./core/fail.ts";
 import { countMacs, countParameters, type Graph, type Value } from "./core/graph.ts";
 import { type Plan, type PlanOptions, plan } from "./core/plan.ts";
 import { elements, padChannels, roundUp, shapeText, unpadChannels } from "./core/tensor.ts";
-import { checkLimits, guarded, makeBuffers, type SessionBuffers } from "./gpu/buffers.ts";
+import { checkLimits, makeBuffers, type SessionBuffers, scoped } from "./gpu/buffers.ts";
 import type { Gpu } from "./gpu/device.ts";
 import { bindSteps, compileSteps, type ReadyStep, uploadWeights } from "./gpu/prepare.ts";
+import { copyOut, mapped, type Reading, recordSteps, stagingBuffer } from "./gpu/record.ts";
 
 /** A range of a GPU buffer. */
 export interface GpuRange {
@@ -51,20 +52,32 @@ export async function createSession(
   checkLimits(gpu.device, planned);
   options.signal?.throwIfAborted();
   const report = options.onProgress ?? (() => {});
-  return guarded(gpu.device, `session ${graph.name}`, async () => {
-    const compiled = compileSteps(gpu.device, planned, (fraction) => report({ phase: "compile", fraction }));
-    const buffers = makeBuffers(gpu.device, planned);
-    try {
-      uploadWeights(gpu.device, planned, buffers, weights, (fraction) => report({ phase: "upload", fraction }));
-      const pipelines = await compiled;
-      options.signal?.throwIfAborted();
-      return new Session(gpu, planned, buffers, bindSteps(gpu.device, planned, buffers, pipelines));
-    } catch (error) {
-      buffers.destroy();
-      throw error;
-    }
-  });
+  const make = <T>(work: () => T, undo?: (made: T) => void) => scoped(gpu.device, `session ${graph.name}`, work, undo);
+  const compiled = compileSteps(gpu.device, planned, (fraction) => report({ phase: "compile", fraction }));
+  const buffers = await make(
+    () => makeBuffers(gpu.device, planned),
+    (made) => made.destroy(),
+  );
+  try {
+    const upload = (fraction: number) => report({ phase: "upload", fraction });
+    await make(() => uploadWeights(gpu.device, planned, buffers, weights, upload));
+    const pipelines = await compiled;
+    options.signal?.throwIfAborted();
+    const session = await make(
+      () => new Session(gpu, planned, buffers, bindSteps(gpu.device, planned, buffers, pipelines)),
+      (made) => made.dispose(),
+    );
+    await unlessLost(gpu);
+    return session;
+  } catch (error) {
+    buffers.destroy();
+    await unlessLost(gpu);
+    throw error;
+  }
 }
+
+/** Throws "device-lost" if the device is known to be gone. */
+const unlessLost = (gpu: Gpu): Promise<unknown> => Promise.race([gpu.lost, null]);
 
 /** A plan made real: weights, memory, pipelines and bind groups. Runs are ordered; two sessions on a device do not touch each other. */
 export class Session {
@@ -75,6 +88,7 @@ export class Session {
   readonly #ring: readonly GPUBuffer[];
   #next = 0;
   #queue: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
   #closed = false;
 
   /** Use {@link createSession}. */
@@ -87,13 +101,7 @@ export class Session {
       4,
       this.#readings([]).reduce((sum, { size }) => sum + size, 0),
     );
-    this.#ring = Array.from({ length: RING }, () =>
-      gpu.device.createBuffer({
-        label: "kinema/staging",
-        size: bytes,
-        usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ,
-      }),
-    );
+    this.#ring = Array.from({ length: RING }, () => stagingBuffer(gpu.device, bytes));
   }
 
   /** Multiply-accumulates of a run and trained parameters, counted from the graph. */
@@ -114,9 +122,22 @@ export class Session {
     feeds: Readonly<Record<string, Feed>>,
     options: RunOptions = {},
   ): Promise<Record<string, Float32Array<ArrayBuffer>>> {
-    const turn = this.#queue.then(() => this.#run(feeds, options));
+    return this.#inTurn(() => this.#run(feeds, options));
+  }
+
+  /** Behind everything that was called before: calls take effect in order, awaited or not. */
+  #inTurn<T>(work: () => T | Promise<T>): Promise<T> {
+    this.#waiting++;
+    const turn = this.#queue.then(work).finally(() => this.#waiting--);
     this.#queue = turn.catch(() => {});
     return turn;
+  }
+
+  /** At once, if nothing waits, so that commands which the caller encodes next come after. */
+  #nowOrInTurn(work: () => void): void {
+    this.#open();
+    if (this.#waiting === 0) work();
+    else this.#inTurn(() => (this.#closed ? undefined : work())).catch(() => {});
   }
 
   async #run(
@@ -126,27 +147,18 @@ export class Session {
     this.#open();
     options.signal?.throwIfAborted();
     const { device } = this.gpu;
-    const taps = (options.tap ?? []).map((name) => this.#named(name));
+    const taps = (options.tap ?? []).map((name) => this.#madeBySteps(name));
     const readings = this.#readings(taps);
     const bytes = readings.reduce((sum, { size }) => sum + size, 0);
-    const staging =
-      taps.length === 0
-        ? this.#ring[this.#next++ % RING]!
-        : device.createBuffer({ size: bytes, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
     const encoder = device.createCommandEncoder({ label: this.plan.graph.name });
     this.#fill(encoder, feeds);
-    this.#encodeSteps(
-      encoder,
-      staging,
-      readings.filter(({ tapped }) => tapped),
-    );
-    for (const { value, at, size, tapped } of readings) {
-      if (tapped) continue;
-      const from = this.#buffers.range(value, 0);
-      encoder.copyBufferToBuffer(from.buffer, from.offset, staging, at, size);
-    }
+    const staging = taps.length === 0 ? this.#ring[this.#next++ % RING]! : stagingBuffer(device, bytes);
+    const copy = (reading: Reading) => copyOut(encoder, this.#buffers, staging, reading);
+    const tapped = readings.filter((reading) => reading.tapped);
+    recordSteps(encoder, this.#steps, tapped, copy);
+    readings.filter((reading) => !reading.tapped).forEach(copy);
     device.queue.submit([encoder.finish()]);
-    await Promise.race([staging.mapAsync(GPUMapMode.READ, 0, bytes), this.gpu.lost]);
+    await mapped(this.gpu, staging, bytes, () => this.#open());
     const result: Record<string, Float32Array<ArrayBuffer>> = {};
     for (const { name, value, at, size } of readings) {
       result[name] = unpadChannels(new Float32Array(staging.getMappedRange(at, size).slice(0)), value.spec);
@@ -160,7 +172,7 @@ export class Session {
   /** Records a run's dispatches into the caller's encoder: one submit a frame for the app and Kinema. Inputs are the caller's to fill (see {@link range}). */
   encode(encoder: GPUCommandEncoder): void {
     this.#open();
-    this.#encodeSteps(encoder, null, []);
+    recordSteps(encoder, this.#steps);
   }
 
   /** Where a named input or output lies on the GPU. Between runs other tensors use the same memory. */
@@ -171,25 +183,28 @@ export class Session {
 
   /** Zeroes every state: the next frame is the first. */
   reset(): void {
-    this.#open();
-    const encoder = this.gpu.device.createCommandEncoder();
-    encoder.clearBuffer(this.#buffers.states);
-    this.gpu.device.queue.submit([encoder.finish()]);
+    this.#nowOrInTurn(() => {
+      const encoder = this.gpu.device.createCommandEncoder();
+      encoder.clearBuffer(this.#buffers.states);
+      this.gpu.device.queue.submit([encoder.finish()]);
+    });
   }
 
   /** The states as bytes, to continue a stream later or elsewhere. */
-  async snapshot(): Promise<Uint8Array<ArrayBuffer>> {
-    this.#open();
-    const { device } = this.gpu;
-    const { size } = this.#buffers.states;
-    const staging = device.createBuffer({ size, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
-    const encoder = device.createCommandEncoder();
-    encoder.copyBufferToBuffer(this.#buffers.states, 0, staging, 0, size);
-    device.queue.submit([encoder.finish()]);
-    await Promise.race([staging.mapAsync(GPUMapMode.READ), this.gpu.lost]);
-    const bytes = new Uint8Array(staging.getMappedRange().slice(0));
-    staging.destroy();
-    return bytes;
+  snapshot(): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#inTurn(async () => {
+      this.#open();
+      const { device } = this.gpu;
+      const { size } = this.#buffers.states;
+      const staging = stagingBuffer(device, size);
+      const encoder = device.createCommandEncoder();
+      encoder.copyBufferToBuffer(this.#buffers.states, 0, staging, 0, size);
+      device.queue.submit([encoder.finish()]);
+      await mapped(this.gpu, staging, size, () => this.#open());
+      const bytes = new Uint8Array(staging.getMappedRange().slice(0));
+      staging.destroy();
+      return bytes;
+    });
   }
 
   /** Puts back what {@link snapshot} gave. @throws "bad-input" when it is of another model */
@@ -198,7 +213,8 @@ export class Session {
     const { size } = this.#buffers.states;
     if (snapshot.byteLength !== size)
       fail("bad-input", `a snapshot of ${this.plan.graph.name} has ${size} bytes, this one has ${snapshot.byteLength}`);
-    this.gpu.device.queue.writeBuffer(this.#buffers.states, 0, snapshot);
+    const bytes = snapshot.slice();
+    this.#nowOrInTurn(() => this.gpu.device.queue.writeBuffer(this.#buffers.states, 0, bytes));
   }
 
   /** Frees the GPU memory; the device stays. Idempotent. */
@@ -224,7 +240,13 @@ export class Session {
     return value ?? fail("bad-input", `${graph.name} has no tensor "${name}"`);
   }
 
-  #readings(taps: readonly Value[]): { name: string; value: Value; at: number; size: number; tapped: boolean }[] {
+  #madeBySteps(name: string): Value {
+    const value = this.#named(name);
+    if (this.#steps.some(({ made }) => made.includes(value))) return value;
+    return fail("bad-input", `"${name}" of ${this.plan.graph.name} cannot be tapped: no step of a run makes it`);
+  }
+
+  #readings(taps: readonly Value[]): (Reading & { readonly name: string; readonly tapped: boolean })[] {
     let at = 0;
     const entry = (name: string, value: Value, tapped: boolean) => {
       const size = roundUp(value.bytes, 8);
@@ -248,6 +270,8 @@ export class Session {
       if (feed === undefined) fail("bad-input", `${model} needs the input "${name}" ${shapeText(value.spec)}`);
       if (typeof feed === "function") feed(encoder, range);
       else {
+        if (!(feed instanceof Float32Array))
+          fail("bad-input", `the input "${name}" of ${model} is a Float32Array or a function that writes it`);
         if (feed.length !== elements(value.spec))
           fail(
             "bad-input",
@@ -256,27 +280,5 @@ export class Session {
         this.gpu.device.queue.writeBuffer(range.buffer, range.offset, padChannels(feed, value.spec));
       }
     }
-  }
-
-  #encodeSteps(
-    encoder: GPUCommandEncoder,
-    staging: GPUBuffer | null,
-    taps: readonly { value: Value; at: number; size: number }[],
-  ): void {
-    let pass = encoder.beginComputePass();
-    for (const step of this.#steps) {
-      pass.setPipeline(step.pipeline);
-      pass.setBindGroup(0, step.group);
-      pass.dispatchWorkgroups(...step.groups);
-      const wanted = taps.filter(({ value }) => step.made.includes(value));
-      if (wanted.length === 0) continue;
-      pass.end();
-      for (const { value, at, size } of wanted) {
-        const from = this.#buffers.range(value, 0);
-        encoder.copyBufferToBuffer(from.buffer, from.offset, staging!, at, size);
-      }
-      pass = encoder.beginComputePass();
-    }
-    pass.end();
   }
 }

@@ -1,6 +1,6 @@
 // node tools/gen.mjs: runs gen.ts on any Node, bundled in memory.
 
-import { mkdirSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "esbuild";
@@ -9,7 +9,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 
 /** Regenerates src/kernels.gen.ts; returns the number of kernels. */
 export async function generateKernels() {
-  const outfile = join(root, "node_modules", ".cache", "kinema", "gen.mjs");
+  const outfile = join(root, "node_modules", ".cache", "kinema", `gen-${process.pid}.mjs`);
   mkdirSync(dirname(outfile), { recursive: true });
   await build({
     entryPoints: [join(root, "tools", "gen.ts")],
@@ -19,7 +19,8 @@ export async function generateKernels() {
     outfile,
     logLevel: "error",
   });
-  const { generate } = await import(`${pathToFileURL(outfile).href}?${Date.now()}`);
+  const { generate } = await import(pathToFileURL(outfile).href);
+  rmSync(outfile);
   return generate(join(root, "kernels"), join(root, "src", "kernels.gen.ts"));
 }
 

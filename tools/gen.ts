@@ -1,5 +1,5 @@
 // kernels/*.wgsl -> src/kernels.gen.ts: source, bindings with access, params with offsets, consts. The parser stays here.
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 // The package's "main" is CommonJS under "type": "module" and cannot be imported by name (wgsl_reflect 1.6.0).
 import { WgslReflect } from "wgsl_reflect/wgsl_reflect.module.js";
 
@@ -72,6 +72,7 @@ export function generate(folder: string, out: string): number {
     return `export const ${name} = ${JSON.stringify(describe(name, readFileSync(`${folder}/${file}`, "utf8")), null, 1)} as const;\n`;
   });
   const text = `// Written by tools/gen.ts from kernels/*.wgsl; not edited, not committed.\n${parts.join("\n")}`;
-  writeFileSync(out, text);
+  // Left alone when nothing changed: another process may be reading it.
+  if (!existsSync(out) || readFileSync(out, "utf8") !== text) writeFileSync(out, text);
   return files.length;
 }

@@ -13,12 +13,13 @@ if (!file) {
   process.exit(2);
 }
 await generateKernels();
-const outfile = join(root, "node_modules", ".cache", "kinema", `${basename(file, ".ts")}.mjs`);
+const outfile = join(root, "node_modules", ".cache", "kinema", `${basename(file, ".ts")}-${process.pid}.mjs`);
 mkdirSync(dirname(outfile), { recursive: true });
 await build({
   entryPoints: [resolve(file)],
   bundle: true,
   platform: "node",
+  target: "node20",
   format: "esm",
   outfile,
   external: ["esbuild", "webgpu", "puppeteer-core", "@sparticuz/chromium"],

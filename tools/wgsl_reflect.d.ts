@@ -1,4 +1,4 @@
 // The package types its CommonJS entry only; we import the module file (see gen.ts).
 declare module "wgsl_reflect/wgsl_reflect.module.js" {
-  export { WgslReflect } from "wgsl_reflect";
+  export { detectRaces, WgslReflect } from "wgsl_reflect";
 }

@@ -106,14 +106,15 @@ function matching(code: string, open: number, pair: string, where: string): numb
 
 /** Integer arithmetic over literals and module consts: `+ - * /` and parentheses. */
 function evaluate(text: string, consts: ReadonlyMap<string, string>, where: string): number {
-  const tokens = text.match(/\d+|\w+|[()+\-*/]/g) ?? [];
+  const tokens = text.match(/\d+|\w+|\S/g) ?? [];
   let at = 0;
+  const refuse = (): never =>
+    fail("graph", `kernel ${where}: the bound or index "${text}" of a marked loop or array is not a constant`);
   const atom = (): number => {
     const token = tokens[at++];
     if (token === "(") {
       const value = sum();
-      at++;
-      return value;
+      return tokens[at++] === ")" ? value : refuse();
     }
     if (token === "-") return -atom();
     if (token !== undefined && /^\d+$/.test(token)) {
@@ -121,8 +122,7 @@ function evaluate(text: string, consts: ReadonlyMap<string, string>, where: stri
       return Number(token);
     }
     const source = token === undefined ? undefined : consts.get(token);
-    if (source === undefined) fail("graph", `kernel ${where}: the bound "${text}" of a marked loop is not a constant`);
-    return evaluate(source, consts, where);
+    return source === undefined ? refuse() : evaluate(source, consts, where);
   };
   const product = (): number => {
     let value = atom();
@@ -136,5 +136,6 @@ function evaluate(text: string, consts: ReadonlyMap<string, string>, where: stri
       value = tokens[at++] === "+" ? value + product() : value - product();
     return value;
   };
-  return sum();
+  const value = sum();
+  return at === tokens.length ? value : refuse();
 }

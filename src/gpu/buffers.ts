@@ -1,4 +1,4 @@
-import { fail, KinemaError } from "../core/fail.ts";
+import { fail } from "../core/fail.ts";
 import type { Value } from "../core/graph.ts";
 import { BINDING_ALIGNMENT, type Plan, storedWeightBytes } from "../core/plan.ts";
 import { roundUp } from "../core/tensor.ts";
@@ -39,9 +39,10 @@ export function checkLimits(device: GPUDevice, plan: Plan): void {
   const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
   const largest = plan.graph.values.reduce((a, b) => (b.bytes > a.bytes ? b : a));
   if (largest.bytes > maxStorageBufferBindingSize) {
+    const remedy = largest.kind === "weight" ? "use another adapter" : "use fewer frames or a smaller size";
     fail(
       "limit-exceeded",
-      `${plan.graph.name}: "${largest.name}" takes ${mib(largest.bytes)}, this device binds at most ${mib(maxStorageBufferBindingSize)}; use fewer frames or a smaller size`,
+      `${plan.graph.name}: "${largest.name}" takes ${mib(largest.bytes)}, this device binds at most ${mib(maxStorageBufferBindingSize)}; ${remedy}`,
       { needed: largest.bytes, limit: maxStorageBufferBindingSize },
     );
   }
@@ -90,26 +91,30 @@ export function makeBuffers(device: GPUDevice, plan: Plan): SessionBuffers {
   };
 }
 
-/** Runs `work` under error scopes: what WebGPU reports later becomes a typed error here. */
-export async function guarded<T extends { dispose(): void }>(
+/**
+ * Runs `work`, which must not wait, under error scopes: what WebGPU reports later becomes a typed error here. A device's
+ * scopes are one stack for all its users, so they are closed again before anybody else has a turn.
+ * @param undo frees what `work` made, if WebGPU turns out to have refused some of it
+ */
+export async function scoped<T>(
   device: GPUDevice,
   what: string,
-  work: () => Promise<T>,
+  work: () => T,
+  undo: (made: T) => void = () => {},
 ): Promise<T> {
   device.pushErrorScope("validation");
   device.pushErrorScope("out-of-memory");
-  let made: T | undefined;
-  let thrown: unknown;
+  const pop = () => device.popErrorScope().catch(() => null); // a lost device has no scopes; the session tells of the loss
+  let scopes: [Promise<GPUError | null>, Promise<GPUError | null>];
+  let made: T;
   try {
-    made = await work();
-  } catch (error) {
-    thrown = error;
+    made = work();
+  } finally {
+    scopes = [pop(), pop()];
   }
-  const memory = await device.popErrorScope();
-  const validation = await device.popErrorScope();
-  if (thrown instanceof KinemaError || (thrown !== undefined && !memory && !validation)) throw thrown;
-  if (!memory && !validation) return made as T;
-  made?.dispose();
+  const [memory, validation] = await Promise.all(scopes);
   const error = memory ?? validation;
-  return fail(memory ? "out-of-memory" : "graph", `${what}: ${error!.message.split("\n")[0]}`, {}, thrown);
+  if (!error) return made;
+  undo(made);
+  return fail(memory ? "out-of-memory" : "graph", `${what}: ${error.message.split("\n")[0]}`);
 }

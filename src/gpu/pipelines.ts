@@ -42,6 +42,8 @@ async function create(
   code: string,
   retype: Readonly<Record<string, string>>,
 ): Promise<Pipeline> {
+  // What is wrong with a kernel is reported below, with its line; nobody else's scope shall see it.
+  device.pushErrorScope("validation");
   const module = device.createShaderModule({ label, code });
   const layout = device.createBindGroupLayout({
     label,
@@ -51,13 +53,14 @@ async function create(
       ...layoutOf(kind, retype[name]),
     })),
   });
+  const pending = device.createComputePipelineAsync({
+    label,
+    layout: device.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
+    compute: { module, entryPoint: "main" },
+  });
+  device.popErrorScope().catch(() => {});
   try {
-    const pipeline = await device.createComputePipelineAsync({
-      label,
-      layout: device.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
-      compute: { module, entryPoint: "main" },
-    });
-    return { pipeline, layout };
+    return { pipeline: await pending, layout };
   } catch (error) {
     const info = await module.getCompilationInfo();
     const first = info.messages.find((message) => message.type === "error");

@@ -13,8 +13,9 @@ export interface Dawn {
 type DawnModule = { create(options: string[]): GPU; globals: Record<string, unknown> };
 
 // Objects from create() are kept until the process ends. Dawn-node polls its instance from a timer that does not keep it
-// alive: collected too early it is used after it was freed (measured: crash in 150 runs of 150 when let go at close, in 0
-// of 600 when kept). Node 20 with webgpu 0.6 exits by itself all the same, as test/host/dawn.test.ts shows.
+// alive: collected too early it is used after it was freed. Let go at close, a test program crashed or hung in between none
+// and all of 150 runs, by how it was started; kept, it did so in none of 600. Node 20 with webgpu 0.6 exits by itself
+// all the same, as test/host/dawn.test.ts shows.
 const instances: GPU[] = [];
 
 // shader-f16 on NVIDIA is behind a Dawn toggle (crbug 42251215); timestamps are for measuring, so not rounded.

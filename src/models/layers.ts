@@ -1,5 +1,6 @@
 import type { GraphBuilder, Value, WeightSource } from "../core/graph.ts";
 import { quads } from "../core/tensor.ts";
+import { type BlockRange, blockRanges, type Shift } from "../ops/conv2d.ts";
 import { packedLength } from "../ops/matmul.ts";
 
 /** Batch norm's epsilon in every model here (PyTorch's default). */
@@ -16,6 +17,8 @@ export interface UnitShape {
   readonly bias: boolean;
   /** A linear layer's weight is [out, in]. */
   readonly linear?: boolean;
+  /** The temporal shift in front of it, which decides the order of its blocks. */
+  readonly shift?: Shift | undefined;
 }
 
 type Get = (name: string) => Float32Array;
@@ -53,10 +56,15 @@ function fold(get: Get, unit: string, s: UnitShape): { scale: Float64Array; bias
 export function unit(g: GraphBuilder, name: string, s: UnitShape, depthwise = false): { w: Value; bias: Value } {
   const described = unitTensors(name, s);
   const taps = s.volume ? 1 : s.kernel * s.kernel;
+  const blocks = depthwise ? [] : blockRanges(s.input, taps, s.shift);
   const w: WeightSource = {
     ...described,
-    length: depthwise ? taps * quads(s.out) * 4 : packedLength(s.out, taps, s.input),
-    pack: (get) => (depthwise ? packDepthwise : packBlocks)(get(`${name}.weight`), fold(get, name, s).scale, s, taps),
+    length: depthwise ? taps * quads(s.out) * 4 : packedLength(s.out, blocks.length),
+    pack: (get) => {
+      const { scale } = fold(get, name, s);
+      const weight = get(`${name}.weight`);
+      return depthwise ? packDepthwise(weight, scale, s, taps) : packBlocks(weight, scale, s, taps, blocks);
+    },
   };
   const bias: WeightSource = {
     ...described,
@@ -70,16 +78,20 @@ export function unit(g: GraphBuilder, name: string, s: UnitShape, depthwise = fa
   return { w: g.weight(`${name}.weight`, w), bias: g.weight(`${name}.bias`, bias) };
 }
 
-/** [out, in, taps] -> blocks [out/4, taps, in/4] of 4x4; a block's column is one input channel. Missing channels are zeros. */
-function packBlocks(w: Float32Array, scale: Float64Array, s: UnitShape, taps: number): Float32Array<ArrayBuffer> {
-  const in4 = quads(s.input);
-  const packed = new Float32Array(packedLength(s.out, taps, s.input));
+/** [out, in, taps] -> 4x4 blocks [out/4, blocks]; a block's column is one input channel. Missing channels are zeros. */
+function packBlocks(
+  w: Float32Array,
+  scale: Float64Array,
+  s: UnitShape,
+  taps: number,
+  blocks: readonly BlockRange[],
+): Float32Array<ArrayBuffer> {
+  const packed = new Float32Array(packedLength(s.out, blocks.length));
   for (let o = 0; o < s.out; o++) {
-    for (let k = 0; k < s.input; k++) {
-      const from = (o * s.input + k) * taps;
-      for (let t = 0; t < taps; t++) {
-        const block = ((o >> 2) * taps + t) * in4 + (k >> 2);
-        packed[block * 16 + (k & 3) * 4 + (o & 3)] = w[from + t]! * scale[o]!;
+    for (const [i, { tap, four, from, to }] of blocks.entries()) {
+      const base = ((o >> 2) * blocks.length + i) * 16 + (o & 3);
+      for (let k = Math.max(from, 4 * four); k < Math.min(to, 4 * four + 4); k++) {
+        packed[base + (k & 3) * 4] = w[(o * s.input + k) * taps + tap]! * scale[o]!;
       }
     }
   }

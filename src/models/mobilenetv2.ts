@@ -87,14 +87,16 @@ function block(
     const mode = d.model === "tsm-mobilenetv2-online" ? "past" : "both";
     // One frame at a time is a stream; a longer clip is the same network offline, zeros before its first frame.
     if (shifted && mode === "past" && d.frames === 1) state = g.state(`${name}.past`, stateSpec(x.spec, fold));
-    const weights = unit(g, `${name}.expand`, { out: hidden, input, kernel: 1, batchNorm: !d.folded, bias: d.folded });
+    const shift = shifted ? { shift: { mode, fold } as const } : {};
+    const shape = { out: hidden, input, kernel: 1, batchNorm: !d.folded, bias: d.folded, ...shift };
+    const weights = unit(g, `${name}.expand`, shape);
     const attrs = {
       out: hidden,
       kernel: 1,
       stride: 1,
       padding: pad(0),
       activation: RELU6,
-      ...(shifted ? { shift: { mode, fold } as const } : {}),
+      ...shift,
     };
     h = g.apply(conv2d, `${name}.expand`, { x, ...weights, past: state }, attrs).y!;
   }

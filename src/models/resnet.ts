@@ -34,15 +34,16 @@ interface ConvShape {
 }
 
 function conv(g: GraphBuilder, d: ModelDescription, name: string, x: Value, shape: ConvShape, residual?: Value): Value {
+  const fold = Math.floor(channels(x.spec) / d.shiftDivisor);
+  const shift = d.shifted.has(name) ? { shift: { mode: "both", fold } as const } : {};
   const weights = unit(g, name, {
     out: shape.out,
     input: channels(x.spec),
     kernel: shape.kernel,
     batchNorm: !d.folded,
     bias: d.folded,
+    ...shift,
   });
-  const fold = Math.floor(channels(x.spec) / d.shiftDivisor);
-  const shift = d.shifted.has(name) ? { shift: { mode: "both", fold } as const } : {};
   return g.apply(
     conv2d,
     name,

@@ -70,7 +70,7 @@ export const conv2d = defineOp<ConvAttrs>({
   infer({ x, w, bias, residual, past }, attrs) {
     const { out, kernel, stride, padding, shift } = attrs;
     const y = slideShape(x!, out, kernel, stride, padding);
-    const want = packedLength(out, kernel * kernel, channels(x!));
+    const want = packedLength(out, blockRanges(channels(x!), kernel * kernel, shift).length);
     if (w!.shape[0] !== want)
       fail(
         "graph",
@@ -107,22 +107,42 @@ function gather(
   output: TensorSpec,
   stream: boolean,
 ): Gather {
+  const blocks = blockRanges(channels(input), kernel * kernel, shift).length;
   if (shift) {
     const frameRows = extent(input, 1) * extent(input, 2);
     const next = shift.mode === "both" ? shift.fold : 0;
-    return {
-      load: stream ? "STREAM" : "CLIP",
-      taps: 1,
-      shift: { next, past: shift.fold, frames: extent(input, 0), frameRows },
-    };
+    const clip = { next, past: shift.fold, frames: extent(input, 0), frameRows };
+    return stream ? { load: "STREAM", taps: 2, blocks, shift: clip } : { load: "CLIP", taps: 3, blocks, shift: clip };
   }
   const padded = padding.top + padding.left + padding.bottom + padding.right > 0;
-  if (kernel === 1 && stride === 1 && !padded) return { load: "SAME", taps: 1 };
-  return {
-    load: "WINDOW",
-    taps: kernel * kernel,
-    window: { kernelWidth: kernel, stride, padTop: padding.top, padLeft: padding.left, input, output },
-  };
+  if (kernel === 1 && stride === 1 && !padded) return { load: "SAME", taps: 1, blocks };
+  const window = { kernelWidth: kernel, stride, padTop: padding.top, padLeft: padding.left, input, output };
+  return { load: "WINDOW", taps: kernel * kernel, blocks, window };
+}
+
+/** A block of packed weights: which tap, which four of input channels, and which of them count (the others are zeros). */
+export interface BlockRange {
+  readonly tap: number;
+  readonly four: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The blocks of a row of packed weights in the order in which the matmul kernel reads them. */
+export function blockRanges(input: number, taps: number, shift: Shift | undefined): BlockRange[] {
+  if (!shift) {
+    return Array.from({ length: taps * quads(input) }, (_, i) => {
+      return { tap: Math.floor(i / quads(input)), four: i % quads(input), from: 0, to: input };
+    });
+  }
+  const next = shift.mode === "both" ? shift.fold : 0;
+  const ends = [0, next, next + shift.fold, input];
+  return ends.slice(1).flatMap((to, range) => {
+    const from = ends[range]!;
+    const first = Math.floor(from / 4);
+    // The kernel's ranges begin at the four that holds their first channel, an empty range too.
+    return Array.from({ length: Math.max(0, quads(to) - first) }, (_, i) => ({ tap: 0, four: first + i, from, to }));
+  });
 }
 
 /** Stored shape of a state that keeps `fold` channels of every pixel. */

@@ -21,6 +21,8 @@ export const RELU6: Clamp = { low: 0, high: 6 };
 export interface Gather {
   readonly load: "SAME" | "WINDOW" | "CLIP" | "STREAM";
   readonly taps: number;
+  /** Fours of channels over all taps. */
+  readonly blocks: number;
   readonly window?: {
     readonly kernelWidth: number;
     readonly stride: number;
@@ -68,7 +70,6 @@ export function matmulDispatch(v: MatmulValues, activation: Clamp, gather: Gathe
       LOAD: kernels.matmul.consts[gather.load],
       RESIDUAL: v.residual !== undefined,
       CARRY: v.carry !== undefined,
-      ALIGNED: ((shift?.next ?? 0) | (shift?.past ?? 0)) % 4 === 0,
       ROWS,
       COLS,
     },
@@ -77,6 +78,7 @@ export function matmulDispatch(v: MatmulValues, activation: Clamp, gather: Gathe
       out4,
       in4: quads(channels(v.x.spec)),
       taps: gather.taps,
+      blocks: gather.blocks,
       kernel_width: window?.kernelWidth ?? 1,
       stride: window?.stride ?? 1,
       pad_top: window?.padTop ?? 0,
@@ -99,8 +101,8 @@ export function matmulDispatch(v: MatmulValues, activation: Clamp, gather: Gathe
   });
 }
 
-/** Stored elements of packed weights: 4x4 blocks [out / 4, taps, in / 4]. */
-export const packedLength = (out: number, taps: number, input: number): number => quads(out) * taps * quads(input) * 16;
+/** Stored elements of packed weights: 4x4 blocks [out / 4, blocks]. */
+export const packedLength = (out: number, blocks: number): number => quads(out) * blocks * 16;
 
 export interface MatmulAttrs {
   /** Output channels. */
@@ -114,7 +116,7 @@ export const matmul = defineOp<MatmulAttrs>({
   inPlace: { y: "residual" },
   infer({ x, w, bias, residual }, { out }) {
     const y: TensorSpec = { type: "f32", shape: [...x!.shape.slice(0, -1), out] };
-    const want = packedLength(out, 1, channels(x!));
+    const want = packedLength(out, quads(channels(x!)));
     if (w!.shape.reduce((a, b) => a * b, 1) !== want)
       fail(
         "graph",
@@ -124,7 +126,12 @@ export const matmul = defineOp<MatmulAttrs>({
     return { y };
   },
   lower: ({ x, w, bias, y, residual }, { activation }, caps) => [
-    matmulDispatch({ x: x!, w: w!, bias: bias!, y: y!, residual }, activation, { load: "SAME", taps: 1 }, caps),
+    matmulDispatch(
+      { x: x!, w: w!, bias: bias!, y: y!, residual },
+      activation,
+      { load: "SAME", taps: 1, blocks: quads(channels(x!.spec)) },
+      caps,
+    ),
   ],
   macs: ({ x }, { y }) => rows(y!) * channels(y!) * channels(x!),
 });

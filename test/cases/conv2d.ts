@@ -45,7 +45,7 @@ function make(s: Size): OpCase {
     build(g) {
       const inputs = {
         x: g.input("x", tensor(...x)),
-        ...unit(g, "u", { out, input: x[3], kernel, batchNorm: false, bias: true }),
+        ...unit(g, "u", { out, input: x[3], kernel, batchNorm: false, bias: true, shift }),
         residual: s.residual ? g.input("residual", tensor(...y)) : undefined,
         past: s.stream ? g.state("past", tensor(...state(shift!.fold))) : undefined,
         carry: carry ? g.state("carry", tensor(...state(carry))) : undefined,

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import torch
 
-from classes import IGNORE, symmetry_tables
+from classes import CAMERA_COUNT, CAMERA_STILL, IGNORE, STILL, symmetry_tables
 from clips import SIZE, make_clip
 from model import INPUT
 from sources import Footage
@@ -116,7 +116,7 @@ class Batches:
             clips, labels, flows = [], [], []
             for _ in range(self.batch):
                 frames, marks = shards[self.random.integers(len(shards))]
-                index = self.random.integers(len(frames))
+                index = self._pick(marks)
                 clip, mark = seen(frames[index], marks[index], self.random)
                 clip, mark = turned(clip, mark, self.random)
                 if self.shuffle_time:
@@ -125,6 +125,15 @@ class Batches:
                 labels.append(mark)
                 flows.append(local_motion(clip, flow))
             self.queue.put(tuple(torch.from_numpy(np.stack(part)) for part in (clips, labels, flows)))
+
+    def _pick(self, marks):
+        """A clip of the shard; camera motions, the largest group, more often than still and subjects."""
+        while True:
+            index = self.random.integers(len(marks))
+            last = marks[index, -1]
+            share = 0.4 if last in (STILL, CAMERA_STILL) else 0.6 if last >= CAMERA_COUNT else 1.0
+            if self.random.random() < share:
+                return index
 
     def next(self):
         return self.queue.get()

@@ -83,6 +83,9 @@ class Run:
         self.average = copy.deepcopy(self.net)
         self.step = 0
         self.path = os.path.join(options.work, f"{options.name}.pt")
+        if options.begin and not os.path.exists(self.path):
+            self.net.load_state_dict(torch.load(options.begin, map_location=self.device)["average"])
+            self.average.load_state_dict(self.net.state_dict())
         if os.path.exists(self.path):
             saved = torch.load(self.path, map_location=self.device)
             self.net.load_state_dict(saved["net"])
@@ -151,6 +154,7 @@ def main():
     parser.add_argument("--work", required=True, help="folder for cache, shards and checkpoints, outside the repository")
     parser.add_argument("--name", default="motion", help="name of the checkpoint in the work folder")
     parser.add_argument("--variant", default="shift", choices=["shift", "no-shift", "shuffled"])
+    parser.add_argument("--begin", default="", help="checkpoint to start from instead of ImageNet (ablations)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--shards", type=int, default=96, help="training shards of 128 clips")
     parser.add_argument("--steps", type=int, default=3000)
