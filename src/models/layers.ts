@@ -1,6 +1,6 @@
 import type { GraphBuilder, Value, WeightSource } from "../core/graph.ts";
-import { quads } from "../core/tensor.ts";
-import { type BlockRange, blockRanges, type Shift } from "../ops/conv2d.ts";
+import { channels, quads } from "../core/tensor.ts";
+import { type BlockRange, blockRanges, type ConvAttrs, conv2d, type Shift } from "../ops/conv2d.ts";
 import { packedLength } from "../ops/matmul.ts";
 
 /** Batch norm's epsilon in every model here (PyTorch's default). */
@@ -76,6 +76,24 @@ export function unit(g: GraphBuilder, name: string, s: UnitShape, depthwise = fa
     },
   };
   return { w: g.weight(`${name}.weight`, w), bias: g.weight(`${name}.bias`, bias) };
+}
+
+/** A convolution unit: its weights, and the node that applies them. */
+export function convolution(
+  g: GraphBuilder,
+  name: string,
+  x: Value,
+  attrs: ConvAttrs,
+  folded: boolean,
+  more: {
+    readonly residual?: Value | undefined;
+    readonly past?: Value | undefined;
+    readonly carry?: Value | undefined;
+  },
+): Value {
+  const { out, kernel, shift } = attrs;
+  const weights = unit(g, name, { out, input: channels(x.spec), kernel, shift, batchNorm: !folded, bias: folded });
+  return g.apply(conv2d, name, { x, ...weights, ...more }, attrs).y!;
 }
 
 /** [out, in, taps] -> 4x4 blocks [out/4, blocks]; a block's column is one input channel. Missing channels are zeros. */

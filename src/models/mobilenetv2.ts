@@ -1,10 +1,10 @@
 import { type Graph, GraphBuilder, type Value } from "../core/graph.ts";
 import { channels, extent, tensor } from "../core/tensor.ts";
-import { conv2d, depthwise, LINEAR, pad, RELU6, samePadding, stateSpec } from "../ops/index.ts";
-import type { Clamp } from "../ops/matmul.ts";
+import type { ConvAttrs } from "../ops/conv2d.ts";
+import { depthwise, LINEAR, pad, RELU6, samePadding, stateSpec } from "../ops/index.ts";
 import type { ModelDescription } from "./describe.ts";
 import { classify } from "./head.ts";
-import { unit } from "./layers.ts";
+import { convolution, unit } from "./layers.ts";
 
 /** Expansion, output channels, blocks, stride of the first (Sandler et al., MobileNetV2, table 2). */
 const STAGES = [
@@ -30,12 +30,7 @@ export function buildMobileNetV2(d: ModelDescription): Graph {
   return classify(g, d, x);
 }
 
-interface ConvShape {
-  readonly out: number;
-  readonly kernel: number;
-  readonly stride: number;
-  readonly activation: Clamp;
-}
+type ConvShape = Pick<ConvAttrs, "out" | "kernel" | "stride" | "activation" | "shift">;
 
 function paddingOf(d: ModelDescription, x: Value, kernel: number, stride: number) {
   return d.padding === "same"
@@ -49,21 +44,10 @@ function conv(
   name: string,
   x: Value,
   shape: ConvShape,
-  more: { residual?: Value; carry?: Value } = {},
+  more: Parameters<typeof convolution>[5] = {},
 ): Value {
-  const weights = unit(g, name, {
-    out: shape.out,
-    input: channels(x.spec),
-    kernel: shape.kernel,
-    batchNorm: !d.folded,
-    bias: d.folded,
-  });
-  return g.apply(
-    conv2d,
-    name,
-    { x, ...weights, ...more },
-    { ...shape, padding: paddingOf(d, x, shape.kernel, shape.stride) },
-  ).y!;
+  const attrs = { ...shape, padding: paddingOf(d, x, shape.kernel, shape.stride) };
+  return convolution(g, name, x, attrs, d.folded, more);
 }
 
 /** Inverted residual: expand 1x1, depthwise 3x3, project 1x1, and the sum with the input where shapes allow. */
@@ -88,17 +72,8 @@ function block(
     // One frame at a time is a stream; a longer clip is the same network offline, zeros before its first frame.
     if (shifted && mode === "past" && d.frames === 1) state = g.state(`${name}.past`, stateSpec(x.spec, fold));
     const shift = shifted ? { shift: { mode, fold } as const } : {};
-    const shape = { out: hidden, input, kernel: 1, batchNorm: !d.folded, bias: d.folded, ...shift };
-    const weights = unit(g, `${name}.expand`, shape);
-    const attrs = {
-      out: hidden,
-      kernel: 1,
-      stride: 1,
-      padding: pad(0),
-      activation: RELU6,
-      ...shift,
-    };
-    h = g.apply(conv2d, `${name}.expand`, { x, ...weights, past: state }, attrs).y!;
+    const shape = { out: hidden, kernel: 1, stride: 1, activation: RELU6, ...shift };
+    h = conv(g, d, `${name}.expand`, x, shape, { past: state });
   }
   const filter = unit(
     g,
@@ -113,12 +88,6 @@ function block(
     { stride, padding: paddingOf(d, h, 3, stride), activation: RELU6 },
   ).y!;
   // The projection sums into x's memory; as it reads x's first channels for the sum, it keeps them for the next frame.
-  return conv(
-    g,
-    d,
-    `${name}.project`,
-    h,
-    { out, kernel: 1, stride: 1, activation: LINEAR },
-    { ...(residual ? { residual } : {}), ...(state ? { carry: state } : {}) },
-  );
+  const shape = { out, kernel: 1, stride: 1, activation: LINEAR };
+  return conv(g, d, `${name}.project`, h, shape, { residual, carry: state });
 }

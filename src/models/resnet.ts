@@ -1,10 +1,10 @@
 import { type Graph, GraphBuilder, type Value } from "../core/graph.ts";
 import { channels, extent, tensor } from "../core/tensor.ts";
-import { conv2d, LINEAR, matmul, maxPool, packOperand, pad, RELU, softmax } from "../ops/index.ts";
-import type { Clamp } from "../ops/matmul.ts";
+import type { ConvAttrs } from "../ops/conv2d.ts";
+import { LINEAR, matmul, maxPool, packOperand, pad, RELU, softmax } from "../ops/index.ts";
 import { type ModelDescription, resnetBlocks } from "./describe.ts";
 import { classify } from "./head.ts";
-import { unit, zeroBias } from "./layers.ts";
+import { convolution, unit, zeroBias } from "./layers.ts";
 
 /** Blocks after which a non-local block stands: layer2 0 and 2, layer3 0, 2 and 4 (spec: TSM, section 1.5). */
 const NON_LOCAL: ReadonlySet<string> = new Set(["layer2.0", "layer2.2", "layer3.0", "layer3.2", "layer3.4"]);
@@ -26,30 +26,13 @@ export function buildResNet(d: ModelDescription): Graph {
   return classify(g, d, x);
 }
 
-interface ConvShape {
-  readonly out: number;
-  readonly kernel: number;
-  readonly stride: number;
-  readonly activation: Clamp;
-}
+type ConvShape = Pick<ConvAttrs, "out" | "kernel" | "stride" | "activation">;
 
 function conv(g: GraphBuilder, d: ModelDescription, name: string, x: Value, shape: ConvShape, residual?: Value): Value {
   const fold = Math.floor(channels(x.spec) / d.shiftDivisor);
   const shift = d.shifted.has(name) ? { shift: { mode: "both", fold } as const } : {};
-  const weights = unit(g, name, {
-    out: shape.out,
-    input: channels(x.spec),
-    kernel: shape.kernel,
-    batchNorm: !d.folded,
-    bias: d.folded,
-    ...shift,
-  });
-  return g.apply(
-    conv2d,
-    name,
-    { x, ...weights, residual },
-    { ...shape, ...shift, padding: pad((shape.kernel - 1) / 2) },
-  ).y!;
+  const attrs = { ...shape, ...shift, padding: pad((shape.kernel - 1) / 2) };
+  return convolution(g, name, x, attrs, d.folded, { residual });
 }
 
 function bottleneck(

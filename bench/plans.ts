@@ -1,0 +1,36 @@
+// Multiply-accumulates, parameters, dispatches, pipelines and activation bytes of every model, from its graph alone.
+//   npm run plans [-- --frames 8 --size 224 --steps MODEL]
+import { parseArgs } from "node:util";
+import { countMacs, countParameters } from "../src/core/graph.ts";
+import { variantName } from "../src/core/kernel.ts";
+import { plan, printPlan } from "../src/core/plan.ts";
+import { buildModel, MODEL_NAMES, standardShift } from "../src/models/index.ts";
+
+const { values: flags } = parseArgs({
+  options: {
+    frames: { type: "string", default: "8" },
+    size: { type: "string", default: "224" },
+    steps: { type: "string" },
+  },
+});
+const size = Number(flags.size);
+const caps = { kind: "cpu", f16: false, subgroups: false, timestamps: false } as const;
+const mb = (bytes: number) => (bytes / 1e6).toFixed(2);
+
+console.log("| model | frames | GMAC | parameters | dispatches | pipelines | activations MB | lower bound | naive | states |");
+console.log("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+for (const model of MODEL_NAMES) {
+  const single = model === "mobilenetv2" || model === "tsm-mobilenetv2-online";
+  const frames = single ? 1 : Number(flags.frames);
+  const classes = model === "tsm-mobilenetv2-online" ? 27 : 400;
+  const shifted = new Set(standardShift(model));
+  const shape = { frames, height: size, width: size, classes };
+  const graph = buildModel({ model, ...shape, shifted, shiftDivisor: 8, padding: "symmetric", folded: false });
+  const p = plan(graph, caps);
+  const variants = new Set(p.steps.map(({ dispatch: d }) => variantName(d.kernel, d.consts, d.retype)));
+  const { planned, lowerBound, naive, states } = p.bytes;
+  const bytes = [planned, lowerBound, naive, states].map(mb);
+  const counts = [(countMacs(graph) / 1e9).toFixed(4), countParameters(graph), p.steps.length, variants.size];
+  console.log(`| ${[model, frames, ...counts, ...bytes].join(" | ")} |`);
+  if (flags.steps === model) console.log(printPlan(p));
+}
