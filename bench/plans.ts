@@ -17,7 +17,9 @@ const size = Number(flags.size);
 const caps = { kind: "cpu", f16: false, subgroups: false, timestamps: false } as const;
 const mb = (bytes: number) => (bytes / 1e6).toFixed(2);
 
-console.log("| model | frames | GMAC | parameters | dispatches | pipelines | activations MB | lower bound | naive | states |");
+console.log(
+  "| model | frames | GMAC | parameters | dispatches | pipelines | activations MB | lower bound | naive | states |",
+);
 console.log("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
 for (const model of MODEL_NAMES) {
   const single = model === "mobilenetv2" || model === "tsm-mobilenetv2-online";

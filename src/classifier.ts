@@ -22,6 +22,7 @@ export interface ModelOptions {
 }
 
 const DEFAULT_FRAMES = 8;
+const ONLINE_FPS = 15;
 
 /** Joins what the checkpoint says of itself with what the caller asks for. @throws "unsupported" for a file of no model that Kinema has */
 export function describeModel(
@@ -74,6 +75,13 @@ export function preprocessingOf(checkpoint: Checkpoint, recognised: Recognised):
     return { ...IMAGENET, ...given };
   }
   return recognised.padding === "same" ? MINUS_ONE_TO_ONE : IMAGENET;
+}
+
+/** Frames a second that an online model is fed: what Kinema's own metadata say, else 15, as in the demo of TSM's authors. */
+export function fpsOf(checkpoint: Checkpoint): number {
+  const text = checkpoint.metadata.preprocess;
+  const given = text?.startsWith("{") ? (JSON.parse(text) as { fps?: unknown }).fps : undefined;
+  return typeof given === "number" && given > 0 ? given : ONLINE_FPS;
 }
 
 /** Class names in the checkpoint's metadata, in order. */

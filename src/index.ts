@@ -3,6 +3,7 @@ export {
   Classifier,
   type ClassifierOptions,
   describeModel,
+  fpsOf,
   labelsOf,
   loadSession,
   type ModelOptions,

@@ -1,7 +1,7 @@
 import { describeModel, type ModelOptions } from "./classifier.ts";
 import { fail } from "./core/fail.ts";
 import { type Value, wantedTensors } from "./core/graph.ts";
-import { channels, extent, rows, shapeText, toChannelsFirst, toChannelsLast } from "./core/tensor.ts";
+import { channels, extent, shapeText, toChannelsFirst, toChannelsLast } from "./core/tensor.ts";
 import type { Gpu } from "./gpu/device.ts";
 import { buildModel } from "./models/index.ts";
 import { createSession, type Session, type SessionOptions } from "./session.ts";
@@ -60,9 +60,7 @@ export async function runModel(
   using session = await createSession(gpu, graph, weights, options);
   const prepared = performance.now();
   const names = new Set(options.taps ?? []);
-  const taps = graph.values.filter(
-    (value) => value.kind === "temp" && names.has(value.name) && !Object.values(graph.outputs).includes(value),
-  );
+  const taps = graph.values.filter((value) => value.kind === "temp" && names.has(value.name));
   const data = toChannelsLast(input.data, [count, 3, height, width]);
   const tensors = await runFrames(session, name, data, stream ? count : 1, taps, options.signal);
   return { model, tensors, ms: { prepare: prepared - start, run: performance.now() - prepared } };
@@ -84,21 +82,26 @@ async function runFrames(
   taps: readonly Value[],
   signal?: AbortSignal,
 ): Promise<Map<string, NamedTensor>> {
-  const values = new Map<string, Value>([
-    ...taps.map((value) => [value.name, value] as const),
-    ...Object.entries(session.plan.graph.outputs),
-  ]);
+  const outputs = Object.entries(session.plan.graph.outputs);
+  const values = new Map<string, Value>([...taps.map((value) => [value.name, value] as const), ...outputs]);
+  // An output comes under its own name, whatever its node's is: "logits" of the node "head".
+  const nameOf = (value: Value) => outputs.find(([, output]) => output === value)?.[0] ?? value.name;
   const parts = new Map<string, Float32Array[]>([...values.keys()].map((key) => [key, []]));
   const length = data.length / pushes;
   for (let push = 0; push < pushes; push++) {
     const feeds = { [name]: data.slice(push * length, (push + 1) * length) };
-    const outputs = await session.run(feeds, { tap: taps.map((value) => value.name), ...(signal ? { signal } : {}) });
-    for (const [key, list] of parts) list.push(outputs[key]!);
+    const got = await session.run(feeds, { tap: taps.map((value) => value.name), ...(signal ? { signal } : {}) });
+    for (const [key, list] of parts) list.push(got[nameOf(values.get(key)!)]!);
   }
   return new Map([...values].map(([key, value]) => [key, inPyTorchOrder(key, value, parts.get(key)!, pushes)]));
 }
 
-function inPyTorchOrder(name: string, { spec }: Value, parts: readonly Float32Array[], pushes: number): NamedTensor {
+function inPyTorchOrder(
+  name: string,
+  { name: node, spec }: Value,
+  parts: readonly Float32Array[],
+  pushes: number,
+): NamedTensor {
   const joined = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {
@@ -114,9 +117,8 @@ function inPyTorchOrder(name: string, { spec }: Value, parts: readonly Float32Ar
     };
   }
   if (spec.shape.length !== 2) fail("unsupported", `"${name}" ${shapeText(spec)} has no PyTorch order`);
-  // The logits of a clip are one row, which PyTorch writes without the axis.
-  const clip = name === "logits" && rows(spec) * pushes === 1 && pushes === 1;
-  return { shape: clip ? [channels(spec)] : [first, channels(spec)], data: joined };
+  // The consensus of a clip is one row, which PyTorch writes without the axis; logits per frame come from the node "head".
+  return { shape: node === "logits" ? [channels(spec)] : [first, channels(spec)], data: joined };
 }
 
 /** Every floating tensor of a safetensors file, or those of the given names that it has. */

@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import { describeModel, loadSession } from "../src/classifier.ts";
 import { wantedTensors } from "../src/core/graph.ts";
 import { toChannelsLast } from "../src/core/tensor.ts";
-import { buildModel } from "../src/models/index.ts";
+import { buildModel, type ModelName } from "../src/models/index.ts";
+import { type NamedTensor, runModel } from "../src/run.ts";
 import { fromBytes } from "../src/weights/byte_source.ts";
 import { type Checkpoint, openCheckpoint } from "../src/weights/checkpoint.ts";
 import { loadTensors } from "../src/weights/load.ts";
@@ -12,6 +13,7 @@ import { assembleLegacy, assembleZip, type Container } from "./assemble.ts";
 import { compare, type Golden, readGolden } from "./golden.ts";
 import { useGpu } from "./gpu.ts";
 import { syntheticTensor } from "./synthetic.ts";
+import { syntheticFile } from "./synthetic_model.ts";
 
 const fixture = useGpu();
 
@@ -68,10 +70,13 @@ const open = async (model: string, container: Container): Promise<Checkpoint> =>
 const inputOf = ({ inputName, inputShape }: Golden) =>
   toChannelsLast(syntheticTensor(inputName, inputShape), inputShape);
 
-/** Runs the checkpoint at the golden's size, configured by nothing but itself, and compares the logits. */
+/**
+ * Runs the checkpoint at the golden's size, configured by nothing but itself, and compares the logits. In the tiles of a
+ * real GPU, whatever the adapter: test/model.test.ts runs the same models in the adapter's own.
+ */
 async function checkLogits(checkpoint: Checkpoint, golden: Golden): Promise<void> {
   const [frames, , height, width] = golden.inputShape;
-  using session = await loadSession(fixture.gpu, checkpoint, { frames, height, width });
+  using session = await loadSession(fixture.as("gpu"), checkpoint, { frames, height, width });
   const { logits } = await session.run({ [golden.inputName]: inputOf(golden) });
   const { max, cosine } = compare(logits!, golden.tensors.get("logits")!);
   expect(max).toBeLessThanOrEqual(1e-3);
@@ -109,24 +114,78 @@ describe("checkpoints that PyTorch wrote", () => {
 });
 
 describe("the online model", () => {
-  it("frame by frame equals the clip shifted from the past, bit for bit", { timeout: 60_000 }, async () => {
-    const golden = await readGolden("tsm-mobilenetv2-online");
-    const checkpoint = await open("tsm-mobilenetv2-online", "legacy");
-    const [frames, , height, width] = golden.inputShape;
-    const video = inputOf(golden);
-    using clip = await loadSession(fixture.gpu, checkpoint, { frames, height, width });
-    const offline = (await clip.run({ video })).logits!;
-    using stream = await loadSession(fixture.gpu, checkpoint, { height, width });
-    const push = async (frame: number) =>
-      (await stream.run({ video: video.slice((frame * video.length) / frames, ((frame + 1) * video.length) / frames) }))
-        .logits!;
-    const online = new Float32Array(offline.length);
-    for (let frame = 0; frame < frames; frame++) online.set(await push(frame), (frame * online.length) / frames);
-    const bits = (logits: Float32Array) => Buffer.from(logits.buffer, logits.byteOffset, logits.byteLength);
-    expect(Buffer.compare(bits(online), bits(offline))).toBe(0);
-    // The state matters: without the frame before, the third frame's logits are others.
-    stream.reset();
-    const alone = await push(2);
-    expect(compare(alone, offline.slice(2 * alone.length, 3 * alone.length)).max).toBeGreaterThan(1e-2);
+  it.each(["cpu", "gpu"] as const)(
+    "frame by frame equals the clip, bit for bit, %s tiles",
+    async (kind) => {
+      const gpu = fixture.as(kind);
+      const golden = await readGolden("tsm-mobilenetv2-online");
+      const checkpoint = await open("tsm-mobilenetv2-online", "legacy");
+      const [frames, , height, width] = golden.inputShape;
+      const video = inputOf(golden);
+      using clip = await loadSession(gpu, checkpoint, { frames, height, width });
+      const offline = (await clip.run({ video })).logits!;
+      using stream = await loadSession(gpu, checkpoint, { height, width });
+      const push = async (frame: number) =>
+        (
+          await stream.run({
+            video: video.slice((frame * video.length) / frames, ((frame + 1) * video.length) / frames),
+          })
+        ).logits!;
+      const online = new Float32Array(offline.length);
+      for (let frame = 0; frame < frames; frame++) online.set(await push(frame), (frame * online.length) / frames);
+      const bits = (logits: Float32Array) => Buffer.from(logits.buffer, logits.byteOffset, logits.byteLength);
+      expect(Buffer.compare(bits(online), bits(offline))).toBe(0);
+      // The state matters: without the frame before, the third frame's logits are others.
+      stream.reset();
+      const alone = await push(2);
+      expect(compare(alone, offline.slice(2 * alone.length, 3 * alone.length)).max).toBeGreaterThan(1e-2);
+    },
+    60_000,
+  );
+});
+
+describe("named tensors in, named tensors out", () => {
+  const run = async (
+    model: ModelName,
+    classes: number | null,
+    name: string,
+    shape: readonly number[],
+    taps: string[],
+  ) => {
+    const checkpoint = await openCheckpoint(fromBytes(syntheticFile(model, classes), `${model}.safetensors`));
+    const input = { shape, data: Float32Array.from(syntheticTensor(name, shape)) };
+    const { tensors } = await runModel(fixture.as("gpu"), checkpoint, new Map([[name, input]]), { taps });
+    return tensors;
+  };
+  const shapes = (tensors: ReadonlyMap<string, NamedTensor>) => [...tensors].map(([name, { shape }]) => [name, shape]);
+
+  it("gives the features of an image model without a classifier", { timeout: 60_000 }, async () => {
+    const golden = await readGolden("mobilenetv2");
+    const tensors = await run("mobilenetv2", null, "image", golden.inputShape, []);
+    expect(shapes(tensors)).toEqual([["features", [2, 1280]]]);
+    const stride = Number(golden.metadata["stride:pool"]);
+    const { max, cosine } = compare(
+      tensors.get("features")!.data.filter((_, i) => i % stride === 0),
+      golden.tensors.get("pool")!,
+    );
+    expect(max).toBeLessThanOrEqual(1e-3);
+    expect(cosine).toBeGreaterThanOrEqual(0.99999);
+  });
+
+  it("keeps the axis of frames where logits are per frame, one frame too", { timeout: 60_000 }, async () => {
+    const image = await run("mobilenetv2", 7, "image", [1, 3, 33, 41], ["head", "pool"]);
+    expect(shapes(image)).toEqual([
+      ["pool", [1, 1280]],
+      ["head", [1, 7]],
+      ["logits", [1, 7]],
+    ]);
+    expect(image.get("head")!.data).toEqual(image.get("logits")!.data);
+    const online = await run("tsm-mobilenetv2-online", 6, "video", [1, 3, 33, 41], []);
+    expect(shapes(online)).toEqual([["logits", [1, 6]]]);
+    const clip = await run("tsm-mobilenetv2", 5, "video", [2, 3, 33, 41], ["head"]);
+    expect(shapes(clip)).toEqual([
+      ["head", [2, 5]],
+      ["logits", [5]],
+    ]);
   });
 });

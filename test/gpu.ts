@@ -75,7 +75,7 @@ export async function writeState(session: Session, data: Float32Array<ArrayBuffe
 }
 
 /** A session's only state, in its logical shape. */
-export async function readState(session: Session): Promise<Float32Array> {
+export async function readState(session: Session): Promise<Float32Array<ArrayBuffer>> {
   const { spec, bytes } = onlyState(session.plan.graph);
   return unpadChannels(new Float32Array((await session.snapshot()).buffer, 0, bytes / 4).slice(), spec);
 }

@@ -1,5 +1,5 @@
 // node tools/build.mjs [--size]: kernels/*.wgsl -> src/kernels.gen.ts, then the bundles of dist/. --size prints their sizes.
-import { readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -15,7 +15,9 @@ const BROWSER = { ...COMMON, platform: "browser", minify: true, sourcemap: true,
 /** The bundles by name. Only the command line may use Node; the library and the page must build for a browser. */
 const BUNDLES = {
   index: { ...BROWSER, entryPoints: ["src/index.ts"] },
+  labels: { ...BROWSER, entryPoints: ["src/labels/index.ts"] },
   page: { ...BROWSER, entryPoints: ["src/host/page/main.ts"] },
+  demo: { ...BROWSER, entryPoints: ["bench/demo/demo.ts"] },
   cli: {
     ...COMMON,
     entryPoints: ["src/cli/main.ts"],
@@ -32,10 +34,20 @@ export async function buildAll() {
   const paths = [];
   for (const [name, options] of Object.entries(BUNDLES)) {
     const outfile = join(dist, `${name}.js`);
-    await build({ ...options, outfile });
+    const { outputFiles } = await build({ ...options, outfile, write: false });
+    for (const file of outputFiles) replace(file);
     paths.push(outfile);
   }
   return paths;
+}
+
+/** Writes a file whole, and leaves it alone when nothing changed: another process may be running it. */
+function replace({ path, contents }) {
+  if (existsSync(path) && readFileSync(path).equals(contents)) return;
+  const part = `${path}.${process.pid}.part`;
+  mkdirSync(dist, { recursive: true });
+  writeFileSync(part, contents);
+  renameSync(part, path);
 }
 
 /** Prints minified and gzip -9 bytes of each bundle. */

@@ -10,22 +10,23 @@ const data = process.env.KINEMA_DATA ?? join(root, "..", "shared", "data");
 const image = join(data, "weights", "mobilenet_v2_1.0_224_tf_fp32.safetensors");
 const names = join(data, "labels", "imagenet_labels_1001.txt");
 
+const motion = join(root, "weights", "kinema-motion.safetensors");
+
+/** Kinema's own motion model, or an image model of the data that this machine shares; null for neither. */
+function weights() {
+  if (existsSync(motion)) return ["--weights", motion];
+  if (!existsSync(image)) return null;
+  return ["--weights", image, ...(existsSync(names) ? ["--labels", names] : [])];
+}
+
 await buildAll();
-const clip = join(root, "bench", "assets", "motion.webm");
-if (!existsSync(image)) {
+const chosen = weights();
+if (!chosen) {
   console.log(
     "Kinema is built. Give it weights: node bin/kinema.js classify bench/assets/motion.webm --weights FILE, a TSM .pth or a MobileNetV2 .safetensors",
   );
 } else {
-  const labels = existsSync(names) ? ["--labels", names] : [];
-  const args = [
-    join(root, "bin", "kinema.js"),
-    "classify",
-    clip,
-    "--weights",
-    image,
-    ...labels,
-    ...process.argv.slice(2),
-  ];
+  const clip = join(root, "bench", "assets", "motion.webm");
+  const args = [join(root, "bin", "kinema.js"), "classify", clip, ...chosen, ...process.argv.slice(2)];
   process.exitCode = spawnSync(process.execPath, args, { stdio: "inherit" }).status ?? 1;
 }

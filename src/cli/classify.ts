@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { fail } from "../core/fail.ts";
-import { pageBundle } from "../host/bundle.ts";
+import { pageBundle, shippedWeights } from "../host/bundle.ts";
 import { launchBrowser } from "../host/chromium.ts";
 import { fileSource } from "../host/file_source.ts";
 import type { ClassifyArgs, ClassifyResult } from "../host/page/classify.ts";
@@ -12,6 +12,7 @@ import type { Command, CommandContext } from "./command.ts";
 import { modelNamed } from "./execute.ts";
 
 const DEFAULT_TOP = 5;
+const ONLINE = "tsm-mobilenetv2-online";
 
 /** `kinema classify VIDEO --weights F [...]`. */
 export const classifyCommand: Command = {
@@ -19,8 +20,13 @@ export const classifyCommand: Command = {
   summary: "say what happens in a video",
   positionals: [{ name: "VIDEO", text: "an .mp4, .mov, .webm or .mkv file" }],
   flags: [
-    { name: "weights", value: "FILE", text: "a .safetensors, .pth, .pth.tar or .pt file" },
+    {
+      name: "weights",
+      value: "FILE",
+      text: "a .safetensors, .pth, .pth.tar or .pt file (default: Kinema's motion model)",
+    },
     { name: "model", value: "MODEL", allowed: MODEL_NAMES, text: "overrules what the file's tensor names say" },
+    { name: "online", text: `frame by frame, a line per change: short for --model ${ONLINE}` },
     { name: "labels", value: "FILE", text: "a line a class, in the model's order" },
     { name: "frames", value: "T", allowed: "count", text: "frames in the clip (default: the checkpoint's, else 8)" },
     {
@@ -37,8 +43,13 @@ export const classifyCommand: Command = {
 
 async function classify({ args, signal, progress, print, note }: CommandContext): Promise<void> {
   const video = args.positional("VIDEO");
-  const weights = args.text("weights") ?? fail("usage", "no weights; give --weights FILE, a .safetensors or .pth file");
-  const model = args.text("model");
+  const weights =
+    args.text("weights") ??
+    shippedWeights() ??
+    fail("usage", "no weights; give --weights FILE, a .safetensors or .pth file");
+  const model = args.has("online") ? ONLINE : args.text("model");
+  if (args.has("online") && (args.text("model") ?? ONLINE) !== ONLINE)
+    fail("usage", `--online is --model ${ONLINE}; leave --model ${args.text("model")} out, or --online`);
   const frames = args.count("frames");
   // The files are looked at before a browser is started: what is wrong with them is said at once.
   if ((await fileSource(video)).size === 0) fail("bad-video", `${video} is empty; give a video file`);

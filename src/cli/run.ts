@@ -1,4 +1,5 @@
-import { rename, rm, writeFile } from "node:fs/promises";
+import { access, constants, rename, rm, stat, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import { fail } from "../core/fail.ts";
 import { writeSafetensors } from "../weights/safetensors.ts";
 import { type Command, type CommandContext, type Flag, ON } from "./command.ts";
@@ -40,6 +41,7 @@ export const runCommand: Command = {
     const options = execution(context);
     const input = args.text("in") ?? fail("usage", "no input; give --in FILE");
     const out = args.text("out") ?? fail("usage", "no output; give --out FILE");
+    await checkPlace(out);
     const { tensors, adapter, model, ms } = await execute({ ...options, input });
     const entries = tensors.map(
       ({ name, shape, data }) => [name, { dtype: "F32" as const, shape: [...shape], data }] as const,
@@ -52,6 +54,17 @@ export const runCommand: Command = {
   },
 };
 
+/** Refuses a place where no file can be written, before a model is run for it. */
+async function checkPlace(path: string): Promise<void> {
+  const there = await stat(path).catch(() => null);
+  if (there?.isDirectory()) fail("usage", `${path} is a folder; give --out the name of a file`);
+  await access(dirname(path), constants.W_OK).catch((error) => cannotWrite(path, error));
+}
+
+function cannotWrite(path: string, error: unknown): never {
+  return fail("usage", `${path} cannot be written: ${error instanceof Error ? error.message : error}`);
+}
+
 /** Writes a file that is there whole or not at all. */
 async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
   const part = `${path}.${process.pid}.part`;
@@ -60,6 +73,6 @@ async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
     await rename(part, path);
   } catch (error) {
     await rm(part, { force: true });
-    fail("usage", `${path} cannot be written: ${error instanceof Error ? error.message : error}`);
+    cannotWrite(path, error);
   }
 }

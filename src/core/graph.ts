@@ -82,6 +82,7 @@ export class GraphBuilder {
   ): Record<string, Value> {
     const given: Record<string, Value> = {};
     for (const [key, value] of Object.entries(inputs)) if (value) given[key] = value;
+    this.#checkInputs(op.name, name, op.takes, given);
     const specs = Object.fromEntries(Object.entries(given).map(([key, value]) => [key, value.spec]));
     let inferred: Readonly<Record<string, TensorSpec>>;
     try {
@@ -111,6 +112,17 @@ export class GraphBuilder {
 
   build(): Graph {
     return { name: this.#name, values: this.#values, nodes: this.#nodes, inputs: this.#inputs, outputs: this.#outputs };
+  }
+
+  #checkInputs(op: string, node: string, takes: readonly string[], given: Readonly<Record<string, Value>>): void {
+    for (const [key, value] of Object.entries(given)) {
+      if (!takes.includes(key) && !takes.includes(`${key}?`))
+        fail("graph", `${op} "${node}" has no input "${key}"; it takes ${takes.join(", ")}`, { node });
+      if (this.#values[value.id] !== value)
+        fail("graph", `${op} "${node}": "${value.name}" belongs to another graph; build it with this one`, { node });
+    }
+    const missing = takes.find((key) => !key.endsWith("?") && !given[key]);
+    if (missing) fail("graph", `${op} "${node}" needs the input "${missing}"; it takes ${takes.join(", ")}`, { node });
   }
 
   #value(name: string, spec: TensorSpec, kind: Value["kind"], source?: WeightSource): Value {

@@ -96,10 +96,7 @@ function packOne(kernel: string, name: string, type: ParamType, value: ParamValu
   if (list.length !== want || list.some((v) => Number.isNaN(v))) {
     fail("graph", `kernel ${kernel}: param "${name}" is ${type}, got ${JSON.stringify(list)}`);
   }
-  if (
-    (type === "u32" && !(list[0]! >= 0 && list[0]! <= 0xffffffff)) ||
-    (/32$/.test(type) && type !== "f32" && !Number.isInteger(list[0]))
-  ) {
+  if ((type === "u32" && list[0]! >>> 0 !== list[0]) || (type === "i32" && (list[0]! | 0) !== list[0])) {
     fail("graph", `kernel ${kernel}: param "${name}" is ${type}, got ${list[0]}`);
   }
   if (type === "u32") view.setUint32(at, list[0]!, true);

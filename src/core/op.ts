@@ -21,6 +21,8 @@ export type Values = Readonly<Record<string, Value | undefined>>;
  */
 export interface OpDef<A> {
   readonly name: string;
+  /** Names of the inputs; those with a question mark may be left out. */
+  readonly takes: readonly string[];
   /** Output shapes; throws a "graph" error with both shapes and the remedy. */
   infer(inputs: Specs, attrs: A): Readonly<Record<string, TensorSpec>>;
   /** The dispatches that compute it on this device. */

@@ -60,8 +60,8 @@ export function plan(graph: Graph, caps: Caps, options: PlanOptions = {}): Plan 
   const steps = graph.nodes.flatMap((node) =>
     node.op.lower({ ...node.inputs, ...node.outputs }, node.attrs, caps).map((dispatch): Step => ({ node, dispatch })),
   );
-  const leases = findLeases(graph, steps);
   checkInPlace(graph, steps);
+  const leases = findLeases(graph, steps);
   const places = new Map<number, Place>();
   const arenas: [number, number] = [0, 0];
   for (const arena of [0, 1] as const) {
@@ -163,10 +163,15 @@ function takenOver(graph: Graph, value: Value): Value | undefined {
 function checkArenas(steps: readonly Step[], of: ReadonlyMap<number, Lease>): void {
   for (const { node, dispatch } of steps) {
     const kinds = new Map<number, string>();
+    const seen = new Map<Lease, Value>();
     for (const [name, value] of Object.entries(dispatch.bind)) {
       const lease = value && of.get(value.id);
       const kind = dispatch.kernel.bindings[name]?.kind;
       if (!lease || !kind) continue;
+      const other = seen.get(lease) ?? value;
+      if (other !== value)
+        fail("graph", `"${node.name}" sums into "${other.name}" while it reads it; give the sum another tensor`);
+      seen.set(lease, value);
       const before = kinds.get(lease.arena);
       if (before !== undefined && before !== kind) {
         fail(

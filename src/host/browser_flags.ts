@@ -33,7 +33,7 @@ const HARDWARE_LINUX = [
   "--enable-dawn-features=vulkan_enable_f16_on_nvidia",
 ];
 
-/** Command-line flags of Chromium for `mode` on this system; `--no-sandbox` only as root, where it cannot start otherwise. */
+/** Command-line flags of Chromium for `mode` on this system; `--no-sandbox` here only as root, where it cannot start otherwise. */
 export function browserFlags(mode: GpuMode): string[] {
   const hardware = process.platform === "linux" ? HARDWARE_LINUX : [];
   const root = process.platform === "linux" && process.getuid?.() === 0 ? ["--no-sandbox"] : [];

@@ -7,3 +7,9 @@ export function pageBundle(): string {
   const places = ["./page.js", "../../dist/page.js"].map((place) => fileURLToPath(new URL(place, import.meta.url)));
   return places.find((place) => existsSync(place)) ?? fail("usage", "dist/page.js is missing; build it: npm run build");
 }
+
+/** Path of the motion model that ships with Kinema; null where it was left out. */
+export function shippedWeights(): string | null {
+  const places = ["../weights", "../../weights"].map((folder) => `${folder}/kinema-motion.safetensors`);
+  return places.map((place) => fileURLToPath(new URL(place, import.meta.url))).find((path) => existsSync(path)) ?? null;
+}

@@ -12,6 +12,8 @@ import { type BrowserProgram, findBrowsers } from "./find_browser.ts";
 import { type AdapterReport, probePage } from "./probe.ts";
 
 const START_MS = 60_000;
+// Starts, shows one empty page and ends, which says more of what is wrong than a start that is lost.
+const ONE_PAGE = ["--headless", "--dump-dom", "about:blank"];
 
 /** A running headless browser whose WebGPU was tried out. */
 export interface Browser {
@@ -27,6 +29,8 @@ export interface Browser {
 export interface LaunchOptions {
   /** True: a real GPU or an error; false: SwiftShader; left out: a real GPU where one works, else SwiftShader. */
   hardware?: boolean;
+  /** More command-line flags of Chromium. */
+  flags?: readonly string[];
   /** Told once, when the packaged browser is unpacked (seconds). */
   onFirst?: (message: string) => void;
 }
@@ -41,7 +45,7 @@ export async function launchBrowser(options: LaunchOptions = {}): Promise<Browse
   for await (const program of findBrowsers(options.onFirst)) {
     for (const mode of modes(options.hardware)) {
       try {
-        return await launch(program, mode);
+        return await launch(program, mode, options.flags ?? []);
       } catch (error) {
         if (!(error instanceof KinemaError)) throw error;
         failures.push(error);
@@ -59,7 +63,17 @@ function modes(hardware: boolean | undefined): GpuMode[] {
   return mayHaveGpu() ? ["hardware", "software"] : ["software"];
 }
 
-async function launch(program: BrowserProgram, mode: GpuMode): Promise<Browser> {
+async function launch(program: BrowserProgram, mode: GpuMode, flags: readonly string[]): Promise<Browser> {
+  try {
+    return await launchOnce(program, mode, flags);
+  } catch (error) {
+    // In most containers, and on Ubuntu 23.10 and later, a user's program may not make a sandbox.
+    if (!/No usable sandbox/.test(String(error)) || flags.includes("--no-sandbox")) throw error;
+    return launchOnce(program, mode, [...flags, "--no-sandbox"]);
+  }
+}
+
+async function launchOnce(program: BrowserProgram, mode: GpuMode, flags: readonly string[]): Promise<Browser> {
   const profile = await mkdtemp(join(tmpdir(), "kinema-browser-"));
   let puppeteer: PuppeteerBrowser | null = null;
   const kill = (): void => {
@@ -79,7 +93,7 @@ async function launch(program: BrowserProgram, mode: GpuMode): Promise<Browser> 
     }
   };
   try {
-    puppeteer = await start(program, mode, profile);
+    puppeteer = await start(program, [...browserFlags(mode), ...flags], profile);
     const report = await inTime(probePage(puppeteer), program, mode);
     const version = await puppeteer.version();
     const adapter = accept(report, mode, program);
@@ -108,17 +122,18 @@ function killGroup(pid: number): void {
   }
 }
 
-async function start(program: BrowserProgram, mode: GpuMode, profile: string): Promise<PuppeteerBrowser> {
+async function start(program: BrowserProgram, flags: string[], profile: string): Promise<PuppeteerBrowser> {
   const environment: Record<string, string> = {};
   // Only a system that lacks libraries gets the packaged ones: mixed with its own they could clash.
   if (program.libraries !== null && complaint(program.path, {}) !== null) {
     environment.LD_LIBRARY_PATH = [process.env.LD_LIBRARY_PATH, program.libraries].filter((part) => part).join(":");
   }
   try {
-    return await startOnce(program, mode, profile, environment);
+    return await startOnce(program, flags, profile, environment);
   } catch (error) {
+    const said = complaint(program.path, environment, [...flags, `--user-data-dir=${profile}`, ...ONE_PAGE]);
     const message = error instanceof Error ? error.message : String(error);
-    const reason = (complaint(program.path, environment) ?? message).split("\n")[0]!.trim();
+    const reason = (said ?? message).split("\n")[0]!.trim();
     return fail(
       "no-webgpu",
       `${program.path} does not start: ${reason}; set KINEMA_CHROMIUM to one that does`,
@@ -128,21 +143,23 @@ async function start(program: BrowserProgram, mode: GpuMode, profile: string): P
   }
 }
 
-/** What the program says when it cannot even tell its version, such as a missing library (27 ms); null if it can. */
-function complaint(path: string, environment: Record<string, string>): string | null {
+/** What the program says when it fails at `task`, such as a missing library (27 ms for its version); null if it does not. */
+function complaint(path: string, environment: Record<string, string>, task = ["--version"]): string | null {
   if (process.platform === "win32") return null; // there it would open a window
   const options = { encoding: "utf8", timeout: 10_000, env: { ...process.env, ...environment } } as const;
-  const result = spawnSync(path, ["--version"], options);
+  const result = spawnSync(path, task, options);
   if (result.status === 0) return null;
-  return result.stderr?.trim() || result.error?.message || `it ended with ${result.signal ?? result.status}`;
+  const lines = result.stderr?.trim().split("\n") ?? [];
+  const fatal = lines.find((line) => line.includes("FATAL")) ?? lines[0];
+  return fatal || result.error?.message || `it ended with ${result.signal ?? result.status}`;
 }
 
-async function startOnce(program: BrowserProgram, mode: GpuMode, profile: string, extra: Record<string, string>) {
+async function startOnce(program: BrowserProgram, flags: string[], profile: string, extra: Record<string, string>) {
   const { launch: launchChromium } = (await import("puppeteer-core")).default;
   return launchChromium({
     executablePath: program.path,
     userDataDir: profile,
-    args: browserFlags(mode),
+    args: flags,
     env: { ...process.env, ...extra },
     pipe: true, // the browser ends when the pipe closes, so it cannot outlive this process
     timeout: START_MS,

@@ -66,8 +66,9 @@ export function slideShape(x: TensorSpec, out: number, kernel: number, stride: n
  */
 export const conv2d = defineOp<ConvAttrs>({
   name: "conv2d",
+  takes: ["x", "w", "bias", "residual?", "past?", "carry?"],
   inPlace: { y: "residual" },
-  infer({ x, w, bias, residual, past }, attrs) {
+  infer({ x, w, bias, residual, past, carry }, attrs) {
     const { out, kernel, stride, padding, shift } = attrs;
     const y = slideShape(x!, out, kernel, stride, padding);
     const want = packedLength(out, blockRanges(channels(x!), kernel * kernel, shift).length);
@@ -77,11 +78,13 @@ export const conv2d = defineOp<ConvAttrs>({
         `w holds ${w!.shape[0]} packed elements, ${kernel}x${kernel} ${channels(x!)} -> ${out} needs ${want}`,
       );
     checkStore(y, bias!, residual);
+    if (past && !shift) fail("graph", "a past needs a shift that takes channels from it; give both or neither");
+    if (carry) checkCarry(y, carry, residual, past);
     if (shift) {
-      if (kernel !== 1 || stride !== 1)
+      if (kernel !== 1 || stride !== 1 || padded(padding))
         fail(
           "graph",
-          "the temporal shift is fused into 1x1 convolutions of stride 1 only; use temporalShift before this one",
+          "the temporal shift is fused into 1x1 convolutions of stride 1 without padding; use temporalShift before this one",
         );
       const groups = shift.mode === "both" ? 2 : 1;
       if (shift.fold < 1 || shift.fold * groups > channels(x!))
@@ -114,8 +117,7 @@ function gather(
     const clip = { next, past: shift.fold, frames: extent(input, 0), frameRows };
     return stream ? { load: "STREAM", taps: 2, blocks, shift: clip } : { load: "CLIP", taps: 3, blocks, shift: clip };
   }
-  const padded = padding.top + padding.left + padding.bottom + padding.right > 0;
-  if (kernel === 1 && stride === 1 && !padded) return { load: "SAME", taps: 1, blocks };
+  if (kernel === 1 && stride === 1 && !padded(padding)) return { load: "SAME", taps: 1, blocks };
   const window = { kernelWidth: kernel, stride, padTop: padding.top, padLeft: padding.left, input, output };
   return { load: "WINDOW", taps: kernel * kernel, blocks, window };
 }
@@ -143,6 +145,26 @@ export function blockRanges(input: number, taps: number, shift: Shift | undefine
     // The kernel's ranges begin at the four that holds their first channel, an empty range too.
     return Array.from({ length: Math.max(0, quads(to) - first) }, (_, i) => ({ tap: 0, four: first + i, from, to }));
   });
+}
+
+const padded = ({ top, left, bottom, right }: Padding): boolean => [top, left, bottom, right].some((n) => n !== 0);
+
+/** The state that a residual is carried to holds the first channels of one frame of it. */
+function checkCarry(
+  y: TensorSpec,
+  carry: TensorSpec,
+  residual: TensorSpec | undefined,
+  past: TensorSpec | undefined,
+): void {
+  if (!residual) fail("graph", "a carry keeps channels of the residual, and there is none; give both or neither");
+  if (past) fail("graph", "a convolution cannot read a past and write a carry; carry in the one that sums");
+  const want = extent(y, 0) === 1 ? stateSpec(y, Math.min(channels(carry), channels(y))) : undefined;
+  if (!want) fail("graph", `a carry holds one frame, and the residual has ${extent(y, 0)}`);
+  if (shapeText(carry) !== shapeText(want))
+    fail(
+      "graph",
+      `the carry ${shapeText(carry)} must hold the first channels of ${shapeText(y)}, ${shapeText(want)} at most`,
+    );
 }
 
 /** Stored shape of a state that keeps `fold` channels of every pixel. */

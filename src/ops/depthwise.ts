@@ -15,6 +15,7 @@ export interface DepthwiseAttrs {
 /** Depthwise 3x3 convolution over [frames, height, width, channels] with bias and clamp; w is packed [3, 3, channels]. */
 export const depthwise = defineOp<DepthwiseAttrs>({
   name: "depthwise",
+  takes: ["x", "w", "bias"],
   infer({ x, w, bias }, { stride, padding }) {
     const c = channels(x!);
     const y = slideShape(x!, c, 3, stride, padding);

@@ -113,6 +113,7 @@ export interface MatmulAttrs {
 /** y[m, n] = clamp(sum over k of x[m, k] * w[n, k] + bias[n] (+ residual[m, n])): a linear layer; x is [..., in], y [..., out]. */
 export const matmul = defineOp<MatmulAttrs>({
   name: "matmul",
+  takes: ["x", "w", "bias", "residual?"],
   inPlace: { y: "residual" },
   infer({ x, w, bias, residual }, { out }) {
     const y: TensorSpec = { type: "f32", shape: [...x!.shape.slice(0, -1), out] };

@@ -1,3 +1,4 @@
+import { fail } from "../core/fail.ts";
 import { dispatch, flat } from "../core/kernel.ts";
 import { defineOp } from "../core/op.ts";
 import { channels, extent, quads, storedLength } from "../core/tensor.ts";
@@ -15,7 +16,12 @@ export interface PoolAttrs {
 /** Largest value in each window of [frames, height, width, channels]. */
 export const maxPool = defineOp<PoolAttrs>({
   name: "maxPool",
-  infer: ({ x }, { kernel, stride, pad: around }) => ({ y: slideShape(x!, channels(x!), kernel, stride, pad(around)) }),
+  takes: ["x"],
+  infer({ x }, { kernel, stride, pad: around }) {
+    if (2 * around > kernel)
+      fail("graph", `a pad of ${around} leaves windows of ${kernel} with no pixel; pad at most half a window`);
+    return { y: slideShape(x!, channels(x!), kernel, stride, pad(around)) };
+  },
   lower: ({ x, y }, { kernel, stride, pad: around }) => [
     dispatch(kernels.maxPool, {
       params: {

@@ -12,6 +12,7 @@ export interface MeanAttrs {
 /** Mean over equal runs of rows: [..., channels] -> [groups, channels]. */
 export const mean = defineOp<MeanAttrs>({
   name: "mean",
+  takes: ["x"],
   infer({ x }, { groups }) {
     if (rows(x!) % groups !== 0)
       fail("graph", `${rows(x!)} rows of ${shapeText(x!)} do not divide into ${groups} groups`);

@@ -11,6 +11,7 @@ export interface PackAttrs {
 /** Lays an activation [..., channels] out as matmul reads weights, so that two activations can be multiplied. */
 export const packOperand = defineOp<PackAttrs>({
   name: "packOperand",
+  takes: ["x"],
   infer: ({ x }) => ({ w: tensor(quads(rows(x!)) * quads(channels(x!)) * 16) }),
   lower({ x, w }, { transposed }) {
     const channels4 = quads(channels(x!.spec));

@@ -6,6 +6,7 @@ import * as kernels from "../kernels.gen.ts";
 /** Softmax over the last axis, in place. */
 export const softmax = defineOp<Record<string, never>>({
   name: "softmax",
+  takes: ["x"],
   inPlace: { y: "x" },
   infer: ({ x }) => ({ y: x! }),
   lower: ({ y }) => [

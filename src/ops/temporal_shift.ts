@@ -13,8 +13,10 @@ export interface ShiftAttrs extends Shift {
 /** The stand-alone temporal shift over [clips * frames, height, width, channels]; zeros beyond a clip's ends. */
 export const temporalShift = defineOp<ShiftAttrs>({
   name: "temporalShift",
+  takes: ["x"],
   infer({ x }, { frames, fold, mode }) {
     if (extent(x!, 0) % frames !== 0) fail("graph", `${extent(x!, 0)} frames do not divide into clips of ${frames}`);
+    if (fold < 1) fail("graph", `a shift of ${fold} channels moves nothing; leave it out`);
     if (fold * (mode === "both" ? 2 : 1) > channels(x!))
       fail("graph", `a shift of ${fold} channels does not fit ${channels(x!)}`);
     return { y: x! };

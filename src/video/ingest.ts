@@ -45,7 +45,8 @@ interface Geometry {
   readonly texture: GPUTexture;
   readonly params: GPUBuffer;
   readonly tables: readonly GPUBuffer[];
-  readonly groups: Map<string, GPUBindGroup>;
+  /** Bind groups by what they read, where they write, slot and offset; they go with either of the two. */
+  readonly groups: WeakMap<GPUTexture, WeakMap<GPUBuffer, Map<string, GPUBindGroup>>>;
 }
 
 /** Frames to network input on the GPU, one pass a frame: turn, scale, crop, mirror, normalise (kernels frame_fast and frame_reference). */
@@ -80,7 +81,8 @@ export class FrameIngest {
 
   /**
    * Records the commands that turn a frame into frame `slot` of a clip tensor [frames, crop, crop, 4] at `target`.
-   * Submit them in the same task: an external texture expires with it.
+   * Submit them in the same task, for an external texture expires with it, and before the next frame is encoded, whose
+   * pixels are written over this one's.
    * @throws "bad-input" for a closed or empty frame
    */
   encode(encoder: GPUCommandEncoder, frame: Frame, target: GpuRange, slot = 0, orientation: Orientation = {}): void {
@@ -97,7 +99,7 @@ export class FrameIngest {
     pass.setPipeline(pipeline);
     pass.setBindGroup(
       0,
-      this.#group(geometry, layout, target, slot, external ?? (isTexture(frame) ? frame.createView() : null)),
+      this.#group(geometry, layout, target, slot, external ?? (isTexture(frame) ? frame : geometry.texture)),
     );
     pass.dispatchWorkgroups(Math.ceil((crop.width * crop.height) / kernels.frameFast.consts.WG));
     pass.end();
@@ -123,7 +125,7 @@ export class FrameIngest {
 
   #fast(key: string, placement: Placement, slots: number): Geometry {
     const params = this.#params(kernels.frameFast, slots, (slot) => fastParams(placement, this.preprocessing, slot));
-    return { key, placement, params, texture: this.#texture(placement.source), tables: [], groups: new Map() };
+    return { key, placement, params, texture: this.#texture(placement.source), tables: [], groups: new WeakMap() };
   }
 
   #reference(key: string, placement: Placement, slots: number): Geometry {
@@ -142,7 +144,7 @@ export class FrameIngest {
       this.#device.queue.writeBuffer(buffer, 0, table as Int32Array<ArrayBuffer>);
       return buffer;
     });
-    return { key, placement, params, texture: this.#texture(placement.source), tables, groups: new Map() };
+    return { key, placement, params, texture: this.#texture(placement.source), tables, groups: new WeakMap() };
   }
 
   #texture({ width, height }: Size): GPUTexture {
@@ -184,14 +186,23 @@ export class FrameIngest {
     layout: GPUBindGroupLayout,
     target: GpuRange,
     slot: number,
-    source: GPUExternalTexture | GPUTextureView | null,
+    source: GPUExternalTexture | GPUTexture,
   ): GPUBindGroup {
+    const texture = "createView" in source ? source : null;
+    // WebGPU gives every external texture a new object, so its bind group cannot be kept.
+    const groups =
+      texture &&
+      at(
+        at(geometry.groups, texture, () => new WeakMap()),
+        target.buffer,
+        () => new Map(),
+      );
     const key = `${slot} ${target.offset}`;
-    const kept = source ? undefined : geometry.groups.get(key);
+    const kept = groups?.get(key);
     if (kept) return kept;
     const kernel = this.#form === "fast" ? kernels.frameFast : kernels.frameReference;
     const resources: Record<string, GPUBindingResource> = {
-      frame: source ?? geometry.texture.createView(),
+      frame: texture?.createView() ?? (source as GPUExternalTexture),
       linear: this.#sampler,
       columns: { buffer: geometry.tables[0]! },
       lines: { buffer: geometry.tables[1]! },
@@ -203,8 +214,7 @@ export class FrameIngest {
       resource: resources[name]!,
     }));
     const group = this.#device.createBindGroup({ label: "kinema/frame", layout, entries });
-    // WebGPU gives every external texture a new object, so its bind group cannot be kept.
-    if (!source) geometry.groups.set(key, group);
+    groups?.set(key, group);
     return group;
   }
 
@@ -215,6 +225,13 @@ export class FrameIngest {
     old.texture.destroy();
     for (const buffer of [old.params, ...old.tables]) buffer.destroy();
   }
+}
+
+/** The value of a key, made where there is none. */
+function at<K extends WeakKey, V>(map: WeakMap<K, V>, key: K, make: () => V): V {
+  const value = map.get(key) ?? make();
+  map.set(key, value);
+  return value;
 }
 
 const isVideoFrame = (frame: Frame): frame is VideoFrame =>

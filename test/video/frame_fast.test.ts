@@ -13,7 +13,7 @@ import {
   runFast,
   runReference,
 } from "./frame_device.ts";
-import { generatedFrame } from "./frames.ts";
+import { generatedFrame, smoothFrame } from "./frames.ts";
 
 let device: GPUDevice;
 beforeAll(async () => {
@@ -50,18 +50,6 @@ function fastOracle(test: Case, pixels: Uint8Array): Float64Array {
   return out;
 }
 
-/** A smooth picture whose channels differ, where a sampler and PIL should nearly agree. */
-function waves(width: number, height: number): Uint8Array<ArrayBuffer> {
-  const pixels = new Uint8Array(width * height * 4);
-  for (let row = 0; row < height; row++)
-    for (let x = 0; x < width; x++)
-      for (let c = 0; c < 3; c++) {
-        const phase = ((c + 2) * x) / width + ((5 - c) * row) / height;
-        pixels[(row * width + x) * 4 + c] = 127.5 + 100 * Math.sin(phase * Math.PI + c);
-      }
-  return pixels;
-}
-
 const CASES: readonly Case[] = [
   { width: 96, height: 72, resize: 48, crop: 41, rotation: 0, flip: false },
   { width: 96, height: 73, resize: 64, crop: 57, rotation: 90, flip: false },
@@ -79,7 +67,7 @@ describe("kernels/frame_fast.wgsl", () => {
   });
 
   it.each(CASES)("is close to PIL on a smooth frame: $width x $height, turn $rotation", async (test) => {
-    const pixels = waves(test.width, test.height);
+    const pixels = smoothFrame(test.width, test.height);
     const { mean, largest } = difference(await runFast(test, pixels, BYTES), cropPil(pixels, placementOf(test)));
     // PIL's own triangle, normalised over whole pixels, sits up to 0.06 pixel beside its centre, and the picture's
     // slope reaches 21 levels a pixel: 1.3 levels. Its two roundings add 1, the whole levels of the picture 0.5.

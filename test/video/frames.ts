@@ -16,3 +16,18 @@ export function generatedFrame(width: number, height: number): Uint8Array<ArrayB
   }
   return pixels;
 }
+
+/**
+ * A smooth picture whose channels differ, where a sampler and PIL should nearly agree: RGBA [height, width, 4]. `seed`
+ * moves the waves.
+ */
+export function smoothFrame(width: number, height: number, seed = 0): Uint8Array<ArrayBuffer> {
+  const pixels = new Uint8Array(width * height * 4);
+  for (let row = 0; row < height; row++)
+    for (let x = 0; x < width; x++)
+      for (let c = 0; c < 3; c++) {
+        const phase = ((c + 2) * x) / width + ((5 - c) * row) / height;
+        pixels[(row * width + x) * 4 + c] = 127.5 + 100 * Math.sin(phase * Math.PI + c + seed);
+      }
+  return pixels;
+}

@@ -6,6 +6,7 @@ import { fileSource } from "../../src/host/file_source.ts";
 import { openCheckpoint } from "../../src/weights/checkpoint.ts";
 import { loadTensors } from "../../src/weights/load.ts";
 import { recognise } from "../../src/weights/recognise.ts";
+import { Block12, blockInputs, blockTensors } from "../block12.ts";
 import { counting, dataFile, hasData, JESTER } from "./support/data.ts";
 import { expectError } from "./support/expect_error.ts";
 
@@ -131,75 +132,11 @@ describe.skipIf(!hasData(JESTER))("the official Jester prefix", () => {
   });
 });
 
-/** features.12 in f64 with its canonical names: expansion, depthwise 3x3, projection, residual (14 x 14). */
-class Block12 {
-  private readonly tensors: ReadonlyMap<string, Float32Array>;
-  constructor(tensors: ReadonlyMap<string, Float32Array>) {
-    this.tensors = tensors;
-  }
-  private get(name: string): Float32Array {
-    return this.tensors.get(`blocks.12.${name}`)!;
-  }
-  private norm(unit: string, x: Float64Array, clamp: boolean): Float64Array {
-    const [gamma, beta, mean, variance] = ["weight", "bias", "running_mean", "running_var"].map((part) =>
-      this.get(`${unit}.bn.${part}`),
-    );
-    return x.map((value, i) => {
-      const c = Math.floor(i / 196);
-      const y = ((value - mean![c]!) / Math.sqrt(variance![c]! + 1e-5)) * gamma![c]! + beta![c]!;
-      return clamp ? Math.min(6, Math.max(0, y)) : y;
-    });
-  }
-  private pointwise(unit: string, x: Float64Array, to: number): Float64Array {
-    const weight = this.get(`${unit}.weight`);
-    const from = x.length / 196;
-    const y = new Float64Array(to * 196);
-    for (let o = 0; o < to; o++) {
-      for (let c = 0; c < from; c++) {
-        const w = weight[o * from + c]!;
-        for (let p = 0; p < 196; p++) y[o * 196 + p]! += w * x[c * 196 + p]!;
-      }
-    }
-    return y;
-  }
-  private depthwise(x: Float64Array): Float64Array {
-    const weight = this.get("depthwise.weight");
-    return x.map((_, i) => {
-      const [c, row, column] = [Math.floor(i / 196), Math.floor((i % 196) / 14), i % 14];
-      let sum = 0;
-      for (let tap = 0; tap < 9; tap++) {
-        const [y, z] = [row + Math.floor(tap / 3) - 1, column + (tap % 3) - 1];
-        if (y >= 0 && y < 14 && z >= 0 && z < 14) sum += weight[c * 9 + tap]! * x[c * 196 + y * 14 + z]!;
-      }
-      return sum;
-    });
-  }
-  run(x: Float64Array, state: Float64Array): Float64Array {
-    const mixed = x.slice();
-    mixed.set(state);
-    const expanded = this.norm("expand", this.pointwise("expand", mixed, 576), true);
-    const filtered = this.norm("depthwise", this.depthwise(expanded), true);
-    const projected = this.norm("project", this.pointwise("project", filtered, 96), false);
-    return projected.map((value, i) => value + x[i]!);
-  }
-}
-
 describe.skipIf(!hasData(JESTER))("the real block features.12", () => {
   it("gives the numbers of tsm-stam.md 2.6 in all three columns", async () => {
-    const checkpoint = await open();
-    const names = [...recognise(checkpoint).tensors].filter(([name]) => name.startsWith("blocks.12."));
-    expect(names.length).toBe(15);
-    const tensors = new Map<string, Float32Array>();
-    for (const [name, raw] of names) tensors.set(name, await checkpoint.readF32(raw));
-    const block = new Block12(tensors);
-    const wave = (channels: number, f: (angle: number) => number): Float64Array =>
-      Float64Array.from({ length: channels * 196 }, (_, i) =>
-        f(0.1 * Math.floor(i / 196) + 0.2 * Math.floor((i % 196) / 14) + 0.3 * (i % 14)),
-      );
-    const x = wave(96, Math.sin);
-    const columns = [wave(12, Math.cos), new Float64Array(12 * 196), x.slice(0, 12 * 196)].map((state) =>
-      block.run(x, state),
-    );
+    const { x, states } = blockInputs();
+    const block = new Block12(await blockTensors(await open()));
+    const columns = Object.values(states).map((state) => block.run(x, state));
     const sums = columns.map((o) => o.reduce((total, value) => total + value, 0));
     const near = (actual: number, wanted: number, within: number): void =>
       expect(Math.abs(actual - wanted)).toBeLessThan(within);

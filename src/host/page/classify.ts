@@ -1,5 +1,5 @@
 // `kinema classify` in the page: decode with WebCodecs, ingest, run, rank. Called over RPC.
-import { Classifier, describeModel, labelsOf } from "../../classifier.ts";
+import { Classifier, describeModel, fpsOf, labelsOf } from "../../classifier.ts";
 import { openGpu } from "../../gpu/device.ts";
 import { labelsForClasses, type Span, SpanTracker } from "../../labels/index.ts";
 import { type Ranked, softmax, top } from "../../labels/top.ts";
@@ -7,7 +7,7 @@ import type { ModelName } from "../../models/index.ts";
 import { openVideo, type Video } from "../../video/decode.ts";
 import { readRgba } from "../../video/rgba.ts";
 import { sampleDense, sampleUniform } from "../../video/sampling.ts";
-import { type Checkpoint, openCheckpoint } from "../../weights/checkpoint.ts";
+import { openCheckpoint } from "../../weights/checkpoint.ts";
 import { fromUrl } from "../../weights/url_source.ts";
 import type { Report } from "./report.ts";
 
@@ -47,8 +47,6 @@ type Part = Pick<ClassifyResult, "frames" | "top" | "spans"> & {
   readonly ms: { readonly decode: number; readonly ingest: number; readonly run: number };
 };
 
-/** Frames a second that an online model is fed, unless its metadata say otherwise (TSM's demo: about 15). */
-const ONLINE_FPS = 15;
 const DEFAULT_FRAMES = 8;
 
 /** Classifies a video file. What is wrong with the video or the weights is said before any of them costs GPU work. */
@@ -81,10 +79,6 @@ export async function classify(args: ClassifyArgs, report: Report, signal: Abort
     ms: { prepare, ...part.ms },
     bytes: { weights, activations: planned, states },
   };
-}
-
-function fpsOf(checkpoint: Checkpoint): number {
-  return Number(checkpoint.metadata.fps) || ONLINE_FPS;
 }
 
 /** Frames sampled over the video make one clip; an image model's probabilities are averaged over them. */

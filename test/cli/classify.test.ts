@@ -1,0 +1,140 @@
+// `kinema classify` on made videos and, where they are, on real ones.
+import { join } from "node:path";
+import { build } from "esbuild";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { launchBrowser } from "../../src/host/chromium.ts";
+import { openPage } from "../../src/host/page.ts";
+import { dataFile, hasData } from "../data.ts";
+import { syntheticFile } from "../synthetic_model.ts";
+import { type Ended, expectRefusal, kinema } from "./kinema.ts";
+import { Workspace } from "./workspace.ts";
+
+const files = new Workspace();
+afterAll(() => files.remove());
+
+/** Kinema's own metadata: small frames, so that a run takes a fraction of a second. */
+const SMALL = { preprocess: JSON.stringify({ resize: 72, crop: 64 }) };
+const LABELS = ["still", "to the left", "to the right"];
+const weights: Record<string, string> = {};
+
+beforeAll(async () => {
+  const bundle = files.path("make_files.js");
+  const options = { bundle: true, format: "esm", target: "es2022", logLevel: "error" } as const;
+  await build({ entryPoints: [join(import.meta.dirname, "page/make_files.ts")], outfile: bundle, ...options });
+  const browser = await launchBrowser();
+  try {
+    const page = await openPage(browser, { bundle });
+    const made = await page.call<Record<string, Uint8Array>>("makeFiles");
+    for (const [name, bytes] of Object.entries(made)) files.write(name, bytes);
+  } finally {
+    await browser.close();
+  }
+  const classes = JSON.stringify(LABELS);
+  weights.clip = files.write("clip.safetensors", syntheticFile("tsm-mobilenetv2", 3, { ...SMALL, classes }));
+  const online = syntheticFile("tsm-mobilenetv2-online", 3, { ...SMALL, classes, fps: "5" });
+  weights.online = files.write("online.safetensors", online);
+}, 120_000);
+
+const classify = (video: string, file: string, ...more: string[]) =>
+  kinema("classify", video, "--weights", file, ...more);
+
+/** The one object on stdout, which holds nothing else. */
+function only({ code, stdout, stderr }: Ended): Record<string, unknown> {
+  expect([code, stderr]).toEqual([0, ""]);
+  expect(stdout).toMatch(/^\{.*\}\n$/);
+  return JSON.parse(stdout);
+}
+
+interface Ranked {
+  readonly label: string;
+  readonly index: number;
+  readonly score: number;
+}
+
+describe("kinema classify", () => {
+  it("writes one object with the promised keys, of a video with fewer frames than the clip", {
+    timeout: 60_000,
+  }, async () => {
+    const report = only(await classify(files.path("three.webm"), weights.clip!, "--json"));
+    expect(Object.keys(report)).toEqual(["model", "adapter", "frames", "top", "ms", "bytes"]);
+    expect(report.model).toBe("tsm-mobilenetv2");
+    expect(report.adapter).toMatch(/\w/);
+    // N = 3, T = 8: floor(N / T * (x + 1/2)).
+    expect(report.frames).toEqual([0, 0, 0, 1, 1, 2, 2, 2]);
+    const ranked = report.top as Ranked[];
+    expect(ranked.map((entry) => Object.keys(entry))).toEqual(Array(3).fill(["label", "index", "score"]));
+    expect(ranked.map(({ label, index }) => LABELS[index] === label)).toEqual([true, true, true]);
+    expect(ranked.reduce((sum, { score }) => sum + score, 0)).toBeCloseTo(1, 6);
+    expect(ranked.map(({ score }) => score)).toEqual(ranked.map(({ score }) => score).sort((a, b) => b - a));
+    for (const part of ["ms", "bytes"] as const)
+      for (const value of Object.values(report[part] as Record<string, number>))
+        expect(value).toBeGreaterThanOrEqual(0);
+    expect(Object.keys(report.ms as object).sort()).toEqual(["decode", "ingest", "prepare", "run"]);
+    expect(report.bytes).toMatchObject({ weights: expect.any(Number), activations: expect.any(Number), states: 0 });
+  });
+
+  it("samples densely when told, of a turned video, and prints labels for people", { timeout: 60_000 }, async () => {
+    const args = ["--frames", "4", "--sampling", "dense", "--top", "2"];
+    const { code, stdout, stderr } = await classify(files.path("turned.mp4"), weights.clip!, ...args);
+    expect([code, stderr]).toEqual([0, ""]);
+    const lines = stdout.trimEnd().split("\n");
+    for (const line of lines.slice(0, 2)) expect(line).toMatch(/^ *\d+\.\d % {2}(still|to the left|to the right)$/);
+    expect(lines[2]).toBe("");
+    expect(lines[3]).toMatch(/^tsm-mobilenetv2 on \S.+$/);
+    expect(lines[4]).toBe("frames 0 16 32 8"); // every 16th of 40, from the start again at its end
+    expect(lines[5]).toMatch(/^prepare \d+ ms, decode \d+ ms, ingest \d+ ms, run \d+ ms$/);
+    expect(lines[6]).toMatch(/^weights \d+\.\d MB, activations \d+\.\d MB, states 0\.0 MB$/);
+    expect(lines.length).toBe(7);
+  });
+
+  it("gives an online model's spans, end to end", { timeout: 60_000 }, async () => {
+    const report = only(await classify(files.path("turned.mp4"), weights.online!, "--json"));
+    expect(Object.keys(report).sort()).toEqual(["adapter", "bytes", "frames", "model", "ms", "spans", "top"]);
+    expect(report.frames).toEqual([0, 5, 10, 15, 20, 25, 30, 35]); // 25 frames a second, thinned to 5
+    const spans = report.spans as { from: number; to: number; label: string; index: number; score: number }[];
+    expect(spans[0]!.from).toBe(0);
+    expect(spans.at(-1)!.to).toBeCloseTo(1.6, 3);
+    for (const [i, { from, to, label, index }] of spans.entries()) {
+      expect(from).toBeLessThan(to);
+      expect(from).toBe(spans[i - 1]?.to ?? 0);
+      expect(LABELS[index]).toBe(label);
+    }
+    expect((report.bytes as { states: number }).states).toBeGreaterThan(0);
+  });
+
+  it.each([
+    ["no video track", "sound.mkv", /sound\.mkv has no video track, only audio; give a file with a picture/],
+    ["no frame", "frameless.mp4", /frameless\.mp4 has a video track without frames/],
+    ["a file cut off", "cut.mp4", /cut\.mp4 is cut off: \d+ of at least \d+ bytes are there/],
+  ])("refuses %s", { timeout: 60_000 }, async (_name, file, message) => {
+    await expectRefusal(["classify", files.path(file), "--weights", weights.clip!, "--json"], message);
+  });
+
+  it("refuses weights of another model and labels of another count", { timeout: 60_000 }, async () => {
+    const video = files.path("three.webm");
+    const other = ["classify", video, "--weights", weights.clip!, "--model", "tsm-resnet50"];
+    await expectRefusal(other, /the weights do not fit the model: \d+ missing/);
+    const two = files.write("two.txt", "yes\nno\n");
+    const labels = ["classify", video, "--weights", weights.clip!, "--labels", two];
+    await expectRefusal(labels, /2 labels for the 3 classes of .*clip\.safetensors; give one a class, in order/);
+  });
+});
+
+const DOG = [
+  "clips/sam2-01_dog.mp4",
+  "weights/mobilenet_v2_1.0_224_tf_fp32.safetensors",
+  "labels/imagenet_labels_1001.txt",
+] as const;
+
+describe.skipIf(!hasData(...DOG))("a real video with real weights", () => {
+  it("shows a dog", { timeout: 120_000 }, async () => {
+    const [clip, file, labels] = DOG.map(dataFile) as [string, string, string];
+    const report = only(await classify(clip, file, "--model", "mobilenetv2", "--labels", labels, "--json"));
+    expect(report.frames).toEqual([18, 54, 90, 126, 162, 198, 234, 270]); // of 289, as specification 3.1 samples
+    const [first] = report.top as Ranked[];
+    // ImageNet's dog breeds are classes 151 to 268, behind the background class 152 to 269.
+    expect(first!.index).toBeGreaterThanOrEqual(152);
+    expect(first!.index).toBeLessThanOrEqual(269);
+    expect(first!.label).toMatch(/\w/);
+  });
+});

@@ -1,0 +1,221 @@
+// A graph that cannot be throws on the line that makes it: which node, what is there, what is wanted.
+import { describe, expect, it } from "vitest";
+import { GraphBuilder, type Value } from "../src/core/graph.ts";
+import type { OpDef } from "../src/core/op.ts";
+import { tensor } from "../src/core/tensor.ts";
+import { unit } from "../src/models/layers.ts";
+import {
+  conv2d,
+  depthwise,
+  LINEAR,
+  matmul,
+  maxPool,
+  mean,
+  pad,
+  softmax,
+  stateSpec,
+  temporalShift,
+} from "../src/ops/index.ts";
+
+interface Parts {
+  readonly g: GraphBuilder;
+  /** [2, 5, 7, 8] */
+  readonly x: Value;
+  /** 8 -> 6, 1x1 */
+  readonly one: { w: Value; bias: Value };
+  /** 8 -> 6, 3x3 */
+  readonly three: { w: Value; bias: Value };
+}
+
+function parts(): Parts {
+  const g = new GraphBuilder("wrong");
+  const x = g.input("x", tensor(2, 5, 7, 8));
+  const shape = { out: 6, input: 8, batchNorm: false, bias: true };
+  return { g, x, one: unit(g, "one", { ...shape, kernel: 1 }), three: unit(g, "three", { ...shape, kernel: 3 }) };
+}
+
+const plain = { out: 6, kernel: 1, stride: 1, padding: pad(0), activation: LINEAR };
+const state = (g: GraphBuilder, ...shape: number[]) => g.state("state", tensor(...shape));
+type Inputs = Record<string, Value | undefined>;
+const node = <A>({ g }: Parts, op: OpDef<A>, inputs: Inputs, attrs: A) => g.apply(op, "node", inputs, attrs);
+
+describe("a mistake in a graph", () => {
+  it.each<[string, (p: Parts) => unknown, string]>([
+    [
+      "an unknown input",
+      (p) => node(p, conv2d, { x: p.x, ...p.one, resid: p.x }, plain),
+      'conv2d "node" has no input "resid"; it takes x, w, bias, residual?, past?, carry?',
+    ],
+    [
+      "a missing input",
+      (p) => node(p, conv2d, { x: p.x, w: p.one.w }, plain),
+      'conv2d "node" needs the input "bias"; it takes x, w, bias',
+    ],
+    [
+      "another graph's value",
+      (p) => node(p, conv2d, { x: parts().x, ...p.one }, plain),
+      'conv2d "node": "x" belongs to another graph',
+    ],
+    [
+      "another graph's value of a higher id",
+      (p) => node(p, softmax, { x: parts().three.bias }, {}),
+      '"three.bias" belongs to another graph',
+    ],
+    [
+      "a name given twice",
+      (p) => [node(p, softmax, { x: p.x }, {}), node(p, softmax, { x: p.x }, {})],
+      'the name "node" stands for two tensors',
+    ],
+    ["an output declared twice", (p) => [p.g.output("y", p.x), p.g.output("y", p.x)], 'output "y" is declared twice'],
+    ["an extent of zero", () => tensor(2, 0, 3), "a tensor's extents are positive integers, got [2, 0, 3]"],
+    ["half a pixel", () => tensor(2, 1.5), "a tensor's extents are positive integers, got [2, 1.5]"],
+    [
+      "weights of another size",
+      (p) => node(p, conv2d, { x: p.x, ...p.three }, plain),
+      'conv2d "node": w holds 576 packed elements, 1x1 8 -> 6 needs 64 (x [2, 5, 7, 8], w [576], bias [8])',
+    ],
+    [
+      "a bias of another size",
+      (p) => node(p, conv2d, { x: p.x, w: p.one.w, bias: p.one.w }, plain),
+      "bias holds 64 elements, 6 channels are stored as 8",
+    ],
+    [
+      "a residual of another shape",
+      (p) => node(p, conv2d, { x: p.x, ...p.one, residual: p.x }, plain),
+      "residual [2, 5, 7, 8] cannot be added to [2, 5, 7, 6]; make the shapes equal",
+    ],
+    [
+      "too small a frame",
+      (p) => node(p, conv2d, { x: p.x, ...p.three }, { ...plain, kernel: 3, padding: { ...pad(0), top: -3 } }),
+      "an extent of 5 is too small for a window of 3 with padding -3 + 0; use a larger input",
+    ],
+    [
+      "a window over a vector",
+      (p) => node(p, depthwise, { x: p.one.w, ...p.one }, { stride: 1, padding: pad(1), activation: LINEAR }),
+      "a window needs [frames, height, width, channels], got [64]",
+    ],
+    [
+      "a shift in front of 3x3",
+      (p) =>
+        node(
+          p,
+          conv2d,
+          { x: p.x, ...p.three },
+          { ...plain, kernel: 3, padding: pad(1), shift: { mode: "both", fold: 2 } },
+        ),
+      'conv2d "node": ',
+    ],
+    [
+      "a shift with stride",
+      (p) => node(p, conv2d, { x: p.x, ...p.one }, { ...plain, stride: 2, shift: { mode: "both", fold: 4 } }),
+      "fused into 1x1 convolutions of stride 1 without padding; use temporalShift before",
+    ],
+    [
+      "a shift with padding",
+      (p) => node(p, conv2d, { x: p.x, ...p.one }, { ...plain, padding: pad(1), shift: { mode: "both", fold: 4 } }),
+      "fused into 1x1 convolutions of stride 1 without padding; use temporalShift before",
+    ],
+    [
+      "a shift of too many channels",
+      (p) => node(p, temporalShift, { x: p.x }, { mode: "both", fold: 5, frames: 2 }),
+      "a shift of 5 channels does not fit 8",
+    ],
+    [
+      "a shift of none",
+      (p) => node(p, temporalShift, { x: p.x }, { mode: "both", fold: 0, frames: 2 }),
+      "a shift of 0 channels moves nothing",
+    ],
+    [
+      "clips that do not divide",
+      (p) => node(p, temporalShift, { x: p.x }, { mode: "both", fold: 1, frames: 3 }),
+      "2 frames do not divide into clips of 3",
+    ],
+    [
+      "a past without a shift",
+      (p) => node(p, conv2d, { x: p.x, ...p.one, past: state(p.g, 1, 5, 7, 4) }, plain),
+      "a past needs a shift",
+    ],
+    [
+      "a stream of two frames",
+      (p) =>
+        node(
+          p,
+          conv2d,
+          { x: p.x, ...p.one, past: state(p.g, 1, 5, 7, 4) },
+          { ...plain, shift: { mode: "past", fold: 4 } },
+        ),
+      "one frame at a time",
+    ],
+    [
+      "a carry without a residual",
+      (p) => node(p, conv2d, { x: p.x, ...p.one, carry: state(p.g, 1, 5, 7, 4) }, plain),
+      "a carry keeps channels of the residual, and there is none",
+    ],
+    [
+      "a carry of two frames",
+      (p) =>
+        node(
+          p,
+          conv2d,
+          { x: p.x, ...p.one, residual: p.g.input("r", tensor(2, 5, 7, 6)), carry: state(p.g, 1, 5, 7, 4) },
+          plain,
+        ),
+      "a carry holds one frame, and the residual has 2",
+    ],
+    [
+      "pooling mostly padding",
+      (p) => node(p, maxPool, { x: p.x }, { kernel: 3, stride: 1, pad: 2 }),
+      "a pad of 2 leaves windows of 3 with no pixel",
+    ],
+    [
+      "groups that do not divide",
+      (p) => node(p, mean, { x: p.x }, { groups: 4 }),
+      'mean "node": 70 rows of [2, 5, 7, 8] do not divide into 4 groups',
+    ],
+    [
+      "no groups",
+      (p) => node(p, mean, { x: p.x }, { groups: 0 }),
+      "70 rows of [2, 5, 7, 8] do not divide into 0 groups",
+    ],
+    [
+      "a layer of another width",
+      (p) => node(p, matmul, { x: p.x, ...p.three }, { out: 6, activation: LINEAR }),
+      "w holds 576 packed elements, 8 -> 6 channels need 64",
+    ],
+  ])("%s", (_what, build, message) => {
+    let error: unknown;
+    try {
+      build(parts());
+    } catch (thrown) {
+      error = thrown;
+    }
+    expect(error).toMatchObject({ name: "KinemaError", code: "graph" });
+    expect((error as Error).message).toContain(message);
+    expect((error as Error).message).not.toContain("\n");
+  });
+
+  it("a carry or a past of another shape", () => {
+    const stream = (past: readonly number[], carry: readonly number[]) => {
+      const g = new GraphBuilder("stream");
+      const x = g.input("x", tensor(1, 5, 7, 8));
+      const shift = { mode: "past", fold: 3 } as const;
+      const shape = { input: 8, kernel: 1, batchNorm: false, bias: true };
+      const expand = { x, ...unit(g, "a", { out: 8, ...shape, shift }), past: g.state("past", tensor(...past)) };
+      const y = g.apply(conv2d, "expand", expand, { ...plain, out: 8, shift }).y!;
+      const carried = g.state("carry", tensor(...carry));
+      g.apply(
+        conv2d,
+        "project",
+        { x: y, ...unit(g, "b", { out: 8, ...shape }), residual: x, carry: carried },
+        { ...plain, out: 8 },
+      );
+      return stateSpec(x.spec, 3).shape;
+    };
+    expect(stream([1, 5, 7, 3], [1, 5, 7, 3])).toEqual([1, 5, 7, 3]);
+    expect(() => stream([1, 5, 7, 4], [1, 5, 7, 3])).toThrow("the state [1, 5, 7, 4] must be [1, 5, 7, 3]");
+    expect(() => stream([1, 5, 7, 3], [1, 7, 5, 3])).toThrow(
+      "the carry [1, 7, 5, 3] must hold the first channels of [1, 5, 7, 8]",
+    );
+    expect(() => stream([1, 5, 7, 3], [1, 5, 7, 9])).toThrow("the carry [1, 5, 7, 9] must hold the first channels");
+  });
+});
