@@ -90,7 +90,9 @@ function randomGraph(seed: number): Graph {
   const g = new GraphBuilder(`random ${seed}`);
   const width = 4 + random.below(9);
   /** Values that nothing was summed into. */
-  const open = [g.input("x", tensor(1 + random.below(3), 3 + random.below(4), 2 + random.below(5), width))];
+  const spec = tensor(1 + random.below(3), 3 + random.below(4), 2 + random.below(5), width);
+  const open = [g.input("x", spec)];
+  const late = g.input("late", spec); // filled before the run, read in the midst of it
   const product = (name: string, x: Value, keys: Value): Value => {
     const w = g.apply(packOperand, `${name}.keys`, { x: keys }, { transposed: false }).w!;
     const out = elements(keys.spec) / channels(keys.spec);
@@ -103,6 +105,7 @@ function randomGraph(seed: number): Graph {
     return g.apply(softmax, name, { x: scores }, {}).y!;
   };
   for (let i = 0, count = 5 + random.below(16); i < count; i++) {
+    if (i === 4) open.push(late);
     const x = open[random.below(open.length)]!;
     const like = open.filter((value) => value !== x && channels(value.spec) === width);
     const other = like[random.below(like.length)];

@@ -1,6 +1,8 @@
 // A session from outside: what a run makes, remembers, refuses and survives.
 import { describe, expect, it } from "vitest";
 import { type Graph, GraphBuilder, wantedTensors } from "../src/core/graph.ts";
+import type { Kernel } from "../src/core/kernel.ts";
+import type { OpDef } from "../src/core/op.ts";
 import { tensor } from "../src/core/tensor.ts";
 import { type Gpu, openGpu } from "../src/gpu/device.ts";
 import { buildModel, type ModelDescription, type ModelName } from "../src/models/index.ts";
@@ -536,6 +538,19 @@ describe("making a session", () => {
     }
   });
 
+  it("while the caller makes a mistake on the same device: it stays the caller's", async () => {
+    const gpu = await ownGpu(); // with everything still to compile
+    gpu.device.pushErrorScope("validation");
+    const pending = open(smallGraph(), gpu);
+    await null;
+    gpu.device.createBuffer({ size: 4, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.MAP_WRITE });
+    const own = gpu.device.popErrorScope();
+    using session = await pending;
+    expect((await own)?.message).toContain("MapRead");
+    expect((await session.run({ x: new Random(3).normal(SMALL) })).y!.every(Number.isFinite)).toBe(true);
+    gpu.dispose();
+  });
+
   it("beside another on one device: each works, and an error is reported where it belongs", async () => {
     const gpu = await ownGpu(); // nothing is compiled yet: the broken one fails while the others wait for the compiler
     const graph = smallGraph();
@@ -545,7 +560,8 @@ describe("making a session", () => {
       open(brokenGraph(), gpu),
       open(graph, gpu),
     ]);
-    expect(bad).toMatchObject({ status: "rejected", reason: { name: "KinemaError", message: /^session broken: / } });
+    const message = expect.stringMatching(/^session broken: .*uniform/i);
+    expect(bad).toMatchObject({ status: "rejected", reason: { name: "KinemaError", message } });
     const answers: unknown[] = [];
     for (const result of [good, second]) {
       if (result.status === "rejected") throw result.reason;
@@ -595,32 +611,35 @@ describe("making a session", () => {
   });
 });
 
-/** A graph whose bind group WebGPU refuses: it binds a storage buffer where the kernel declares a uniform. */
+/** A graph whose bind group WebGPU refuses: it binds weights where the kernel declares a uniform. */
 function brokenGraph(): Graph {
   const g = new GraphBuilder("broken");
-  const x = g.input("x", tensor(1, 4));
-  const code =
-    "struct P { n: u32 }\n@group(0) @binding(0) var<uniform> x: vec4f;\n@group(0) @binding(1) var<storage, read_write> y: vec4f;\n@group(0) @binding(2) var<uniform> params: P;\n@compute @workgroup_size(1) fn main() { y = x * f32(params.n); }";
-  const kernel = {
+  const scale = g.weight("scale", { tensors: {}, length: 4, pack: () => new Float32Array(4) });
+  const code = `struct P { n: u32 }
+@group(0) @binding(0) var<uniform> scale: vec4f;
+@group(0) @binding(1) var<storage, read_write> y: vec4f;
+@group(0) @binding(2) var<uniform> params: P;
+@compute @workgroup_size(1) fn main() { y = scale * f32(params.n); }`;
+  const kernel: Kernel = {
     name: "broken",
     code,
     bindings: {
-      x: { index: 0, kind: "uniform" },
+      scale: { index: 0, kind: "uniform" },
       y: { index: 1, kind: "read_write" },
       params: { index: 2, kind: "uniform" },
     },
     params: { n: { offset: 0, type: "u32" } },
     paramsBytes: 4,
     consts: {},
-  } as const;
-  const op = {
+  };
+  const op: OpDef<object> = {
     name: "broken",
-    takes: ["x"],
+    takes: ["scale"],
     infer: () => ({ y: tensor(1, 4) }),
-    lower: (values: Record<string, unknown>) => [
-      { kernel, consts: {}, params: { n: 1 }, bind: { x: values.x, y: values.y }, groups: [1, 1, 1] as const },
+    lower: ({ scale: weight, y }) => [
+      { kernel, consts: {}, params: { n: 1 }, bind: { scale: weight!, y: y! }, groups: [1, 1, 1] },
     ],
   };
-  g.output("y", g.apply(op as never, "node", { x }, {}).y!);
+  g.output("y", g.apply(op, "node", { scale }, {}).y!);
   return g.build();
 }

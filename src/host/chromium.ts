@@ -1,8 +1,8 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, readlinkSync, rmSync } from "node:fs";
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { Browser as PuppeteerBrowser } from "puppeteer-core";
 import { fail, KinemaError } from "../core/fail.ts";
 import { browserFlags, type GpuMode, mayHaveGpu } from "./browser_flags.ts";
@@ -105,9 +105,17 @@ async function launchOnce(program: BrowserProgram, mode: GpuMode, flags: readonl
   }
 }
 
+/** Removes a profile, and the folder beside it that Chromium keeps a socket in and leaves behind when it is killed. */
 function remove(folder: string): void {
+  const options = { recursive: true, force: true, maxRetries: 3, retryDelay: 20 };
   try {
-    rmSync(folder, { recursive: true, force: true, maxRetries: 3, retryDelay: 20 });
+    const socket = dirname(readlinkSync(join(folder, "SingletonSocket")));
+    if (basename(socket).startsWith(".org.chromium.")) rmSync(socket, options);
+  } catch {
+    // none: not on this system, or it has gone with the browser
+  }
+  try {
+    rmSync(folder, options);
   } catch {
     // still being written to, or not ours to remove: a few kilobytes in the temporary folder are no reason to fail
   }

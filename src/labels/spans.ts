@@ -13,13 +13,14 @@ export interface Span {
   readonly score: number;
 }
 
-/** Frames whose probabilities are averaged before a label is chosen, and how often a new one must win to be shown. */
+/** Frames whose probabilities are averaged before a label is chosen, and how often in a row a new one must win to be shown. */
 const WINDOW = 4;
-const STEADY = 2;
+const STEADY = 3;
 
 /**
  * Per-frame logits of an online model -> labelled stretches of time. Jester's labels go through the gesture filter of TSM's
- * demo; others through the mean of the last 4 frames' probabilities, and a change shows once it has won twice in a row.
+ * demo; others through the mean of the last 4 frames' probabilities. The first label shows when 4 frames were seen (an online
+ * model has no past before them), and a change once it has won three times in a row.
  */
 export class SpanTracker {
   readonly #labels: readonly string[] | null;
@@ -27,6 +28,7 @@ export class SpanTracker {
   readonly #recent: Float64Array[] = [];
   readonly #spans: Span[] = [];
   #shown = -1;
+  #start: number | null = null;
   #rival = { index: -1, wins: 0 };
   #open: { from: number; sum: number; count: number } = { from: 0, sum: 0, count: 0 };
 
@@ -41,13 +43,13 @@ export class SpanTracker {
     const scores = softmax(logits);
     this.#recent.push(scores);
     if (this.#recent.length > WINDOW) this.#recent.shift();
-    const index = this.#gestures
-      ? this.#gestures.push(logits)
-      : this.#steady(argmax(scores.map((_, i) => this.#recent.reduce((sum, s) => sum + s[i]!, 0))));
+    const index = this.#gestures ? this.#gestures.push(logits) : this.#steady(this.#favourite());
+    if (this.#start === null) this.#start = time;
+    if (index < 0) return null;
     const ended = index === this.#shown ? null : this.#end(time);
     if (index !== this.#shown) {
+      this.#open = { from: this.#shown < 0 ? this.#start : time, sum: 0, count: 0 };
       this.#shown = index;
-      this.#open = { from: time, sum: 0, count: 0 };
     }
     this.#open.sum += scores[index]!;
     this.#open.count++;
@@ -61,12 +63,25 @@ export class SpanTracker {
 
   /** Ends the last span at `time` and returns all of them. */
   finish(time: number): readonly Span[] {
+    // A video too short for a first label gets the one that its frames favour.
+    if (this.#shown < 0 && this.#recent.length > 0) {
+      this.#shown = this.#favourite();
+      const scores = this.#recent.map((row) => row[this.#shown]!);
+      this.#open = { from: this.#start!, sum: scores.reduce((a, b) => a + b, 0), count: scores.length };
+    }
     this.#end(time);
     this.#shown = -1;
     return this.#spans;
   }
 
+  /** The label with the highest mean probability over the recent frames. */
+  #favourite(): number {
+    return argmax(this.#recent[0]!.map((_, i) => this.#recent.reduce((sum, row) => sum + row[i]!, 0)));
+  }
+
+  /** The index to show, -1 for none yet. */
   #steady(index: number): number {
+    if (this.#shown < 0 && this.#recent.length < WINDOW) return -1;
     if (this.#shown < 0 || index === this.#shown) {
       this.#rival = { index: -1, wins: 0 };
       return index;

@@ -1,4 +1,4 @@
-// What the program says to weights, inputs and command lines that it cannot use: exit code 2 and one line.
+// What the program says to weights and inputs that it cannot use: exit code 2 and one line.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
 import { writeSafetensors } from "../../src/weights/safetensors.ts";
@@ -222,70 +222,5 @@ describe("inputs that do not do", () => {
     );
     await expectRefusal([...run(good).slice(0, -1), files.folder], /is a folder; give --out the name of a file/);
     expect(performance.now() - started).toBeLessThan(5000);
-  });
-});
-
-describe("command lines that do not do", () => {
-  const clip = `${ROOT}bench/assets/motion.webm`;
-  const dropped = (flag: string) => {
-    const args = run(good);
-    args.splice(args.indexOf(flag), 2);
-    return args;
-  };
-  it.each<[string, string[], RegExp]>([
-    ["nothing", [], /no command; give one of classify, run, verify, inspect/],
-    ["a misspelt command", ["clasify", clip], /unknown command clasify; did you mean classify\?/],
-    ["a misspelt flag", ["classify", clip, "--weigths", good], /unknown flag --weigths; did you mean --weights\?/],
-    ["no weights", ["classify", clip], /no weights; give --weights FILE/],
-    ["run without --weights", dropped("--weights"), /no weights; give --weights FILE/],
-    ["run without --in", dropped("--in"), /no input; give --in FILE/],
-    ["run without --out", dropped("--out"), /no output; give --out FILE/],
-    ["verify without --reference", ["verify", "mobilenetv2", "--weights", good], /no reference; give --reference FILE/],
-    ["no model", ["run", "--weights", good], /MODEL is missing/],
-    [
-      "a model that is not there",
-      ["run", "slowfast", "--weights", good],
-      /no model "slowfast"; there are tsm-resnet50,/,
-    ],
-    [
-      "a --model that is not there",
-      ["classify", clip, "--weights", good, "--model", "x3d"],
-      /--model x3d is not one of/,
-    ],
-    [
-      "an unknown setting",
-      [...run(good), "--set", "padding=valid"],
-      /--set padding=valid: what can be set is padding=same/,
-    ],
-    ["an unknown place", [...run(good), "--on", "deno"], /--on deno is not one of node, chromium/],
-    ["an unknown type", [...run(good), "--dtype", "i8"], /--dtype i8 is not one of f32, f16/],
-    [
-      "a count of nothing",
-      ["classify", clip, "--weights", good, "--frames", "0"],
-      /--frames 0 is not a whole number from 1/,
-    ],
-    ["two files", ["inspect", good, good], /unexpected argument/],
-    [
-      "labels that are not there",
-      ["classify", clip, "--weights", good, "--labels", files.path("l")],
-      /l: no such file/,
-    ],
-    [
-      "no labels",
-      ["classify", clip, "--weights", good, "--labels", files.write("none.txt", "\n\n")],
-      /none\.txt holds no labels/,
-    ],
-    ["a video that is not there", ["classify", files.path("v.mp4"), "--weights", good], /v\.mp4: no such file/],
-    ["an empty video", ["classify", files.write("e.mp4", ""), "--weights", good], /e\.mp4 is empty; give a video file/],
-  ])("%s", async (_name, args, message) => {
-    await expectRefusal(args, message);
-  });
-
-  it("help and version go to stdout and end with 0", async () => {
-    for (const args of [["--help"], ["classify", "--help"], ["--version"]]) {
-      const { code, stdout, stderr } = await kinema(...args);
-      expect([code, stderr]).toEqual([0, ""]);
-      expect(stdout.length).toBeGreaterThan(4);
-    }
   });
 });

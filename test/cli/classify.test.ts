@@ -13,7 +13,7 @@ const files = new Workspace();
 afterAll(() => files.remove());
 
 /** Kinema's own metadata: small frames, so that a run takes a fraction of a second. */
-const SMALL = { preprocess: JSON.stringify({ resize: 72, crop: 64 }) };
+const small = (more: object = {}) => ({ preprocess: JSON.stringify({ resize: 72, crop: 64, ...more }) });
 const LABELS = ["still", "to the left", "to the right"];
 const weights: Record<string, string> = {};
 
@@ -30,8 +30,8 @@ beforeAll(async () => {
     await browser.close();
   }
   const classes = JSON.stringify(LABELS);
-  weights.clip = files.write("clip.safetensors", syntheticFile("tsm-mobilenetv2", 3, { ...SMALL, classes }));
-  const online = syntheticFile("tsm-mobilenetv2-online", 3, { ...SMALL, classes, fps: "5" });
+  weights.clip = files.write("clip.safetensors", syntheticFile("tsm-mobilenetv2", 3, { ...small(), classes }));
+  const online = syntheticFile("tsm-mobilenetv2-online", 3, { ...small({ fps: 5 }), classes });
   weights.online = files.write("online.safetensors", online);
 }, 120_000);
 

@@ -9,7 +9,10 @@ const files = new Workspace();
 afterAll(() => files.remove());
 
 // At 224 x 224, and every frame of 16 seconds: it would take a minute.
-const weights = files.write("online.safetensors", syntheticFile("tsm-mobilenetv2-online", 27, { fps: "25" }));
+const weights = files.write(
+  "online.safetensors",
+  syntheticFile("tsm-mobilenetv2-online", 27, { preprocess: JSON.stringify({ fps: 25 }) }),
+);
 const clip = `${ROOT}bench/assets/motion.webm`;
 
 const sleep = (ms: number) => new Promise((done) => setTimeout(done, ms));

@@ -1,6 +1,6 @@
 """A start from which the temporal shift is useful: opponent motion detectors in features 2 to 4.
 
-From ImageNet weights alone a per-frame network stays on the plateau "still" for hundreds of steps: the
+From ImageNet weights alone the network is long on the plateau "still" (200 steps and more): the
 direction of motion is the product of a spatial and a temporal difference, and no unit computes one yet.
 This start spends half of the 24 channels at quarter resolution on it, and leaves the rest as it was:
 
