@@ -1,5 +1,5 @@
 // A device for a test file. Every test fails on any message of WebGPU's validation.
-import { afterAll, afterEach, beforeAll, beforeEach, expect } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, vi } from "vitest";
 import type { Graph } from "../src/core/graph.ts";
 import { padChannels, unpadChannels } from "../src/core/tensor.ts";
 import { type Gpu, openGpu } from "../src/gpu/device.ts";
@@ -18,6 +18,8 @@ export function useGpu(): GpuFixture {
   let dawn: Dawn;
   let gpu: Gpu;
   const messages: string[] = [];
+  // A software adapter on a busy machine compiles slowly; that is no failure.
+  vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
   beforeAll(async () => {
     dawn = await openDawn();
     gpu = await openGpu({ gpu: dawn.gpu });

@@ -133,7 +133,7 @@ describe("a run", () => {
     });
     expect(during).toEqual({});
     session!.dispose();
-  }, 60_000);
+  });
 
   it("keeps the order of calls, awaited or not", async () => {
     using session = await openTiny();
@@ -226,7 +226,7 @@ describe("a stream", () => {
   it("tsm-mobilenetv2-online equals its network over a clip, frame by frame, bit for bit", async () => {
     const online = modelGraph("tsm-mobilenetv2-online", { frames: 1 });
     await sameOnline(online, modelGraph("tsm-mobilenetv2-online", { frames: 9 }), PIXELS, fixture.gpu);
-  }, 60_000);
+  });
 
   it("forgets with reset(), and remembers without", async () => {
     using session = await openTiny();
@@ -288,7 +288,7 @@ describe("the temporal shift", () => {
     const [shifted, plain] = [await head(true), await head(false)];
     for (const t of [10, 11, 12]) expect(shifted[t]).toEqual(plain[t]);
     for (const t of [0, 1, 21, 22]) expect(shifted[t]).not.toEqual(plain[t]);
-  }, 60_000);
+  });
 
   it.each([
     ["both", 4, 4],

@@ -86,7 +86,7 @@ async function launchOnce(program: BrowserProgram, mode: GpuMode, flags: readonl
     if (!forget()) return;
     await Promise.race([puppeteer?.close().catch(() => {}), new Promise((done) => setTimeout(done, 3000).unref())]);
     kill();
-    // A helper that is still ending may write once more.
+    // A process that is still ending may write once more.
     for (let attempt = 0; attempt < 10 && existsSync(profile); attempt++) {
       await new Promise((done) => setTimeout(done, 50));
       remove(profile);

@@ -17,7 +17,7 @@ PAIRS = [(1, 2), (3, 4), (5, 6), (7, 8), (10, 11), (12, 13), (14, 15)]
 #: Labels above the classes: no loss, and "the camera is still, whatever the subject does".
 IGNORE, CAMERA_STILL = -1, 16
 
-#: Clear motion per frame: pan and tilt in heights, zoom in scale, roll in radians (issue 3).
+#: Clear motion per frame: pan and tilt in heights, zoom in scale, roll in radians.
 CLEAR = np.array([0.008, 0.008, 0.008, np.radians(0.6)])
 #: Still per frame, the same four components.
 QUIET = np.array([0.002, 0.002, 0.002, np.radians(0.15)])
