@@ -55,7 +55,7 @@ async function classify({ args, signal, progress, print, note }: CommandContext)
   if ((await fileSource(video)).size === 0) fail("bad-video", `${video} is empty; give a video file`);
   await openCheckpoint(await fileSource(weights));
   const labels = args.text("labels") === undefined ? undefined : await readLabels(args.text("labels")!);
-  const browser = await launchBrowser({ onFirst: note });
+  const browser = await launchBrowser({ onFirst: note, signal });
   try {
     const page = await openPage(browser, { bundle: pageBundle() });
     const call: ClassifyArgs = {

@@ -60,7 +60,7 @@ async function inChromium({
   ...args
 }: ExecuteOptions): Promise<TensorResult> {
   for (const path of [weights, input]) await openCheckpoint(await fileSource(path));
-  const browser = await launchBrowser();
+  const browser = await launchBrowser({ signal });
   try {
     const page = await openPage(browser, { bundle: pageBundle() });
     const call: TensorArgs = {

@@ -33,6 +33,8 @@ export interface LaunchOptions {
   flags?: readonly string[];
   /** Told once, when the packaged browser is unpacked (seconds). */
   onFirst?: (message: string) => void;
+  /** Ends a browser that is still starting; the launch rejects with the signal's reason. */
+  signal?: AbortSignal;
 }
 
 /**
@@ -45,8 +47,9 @@ export async function launchBrowser(options: LaunchOptions = {}): Promise<Browse
   for await (const program of findBrowsers(options.onFirst)) {
     for (const mode of modes(options.hardware)) {
       try {
-        return await launch(program, mode, options.flags ?? []);
+        return await launch(program, mode, options.flags ?? [], options.signal);
       } catch (error) {
+        options.signal?.throwIfAborted();
         if (!(error instanceof KinemaError)) throw error;
         failures.push(error);
       }
@@ -63,17 +66,28 @@ function modes(hardware: boolean | undefined): GpuMode[] {
   return mayHaveGpu() ? ["hardware", "software"] : ["software"];
 }
 
-async function launch(program: BrowserProgram, mode: GpuMode, flags: readonly string[]): Promise<Browser> {
+async function launch(
+  program: BrowserProgram,
+  mode: GpuMode,
+  flags: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<Browser> {
   try {
-    return await launchOnce(program, mode, flags);
+    return await launchOnce(program, mode, flags, signal);
   } catch (error) {
     // In most containers, and on Ubuntu 23.10 and later, a user's program may not make a sandbox.
     if (!/No usable sandbox/.test(String(error)) || flags.includes("--no-sandbox")) throw error;
-    return launchOnce(program, mode, [...flags, "--no-sandbox"]);
+    return launchOnce(program, mode, [...flags, "--no-sandbox"], signal);
   }
 }
 
-async function launchOnce(program: BrowserProgram, mode: GpuMode, flags: readonly string[]): Promise<Browser> {
+async function launchOnce(
+  program: BrowserProgram,
+  mode: GpuMode,
+  flags: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<Browser> {
+  signal?.throwIfAborted();
   const profile = await mkdtemp(join(tmpdir(), "kinema-browser-"));
   let puppeteer: PuppeteerBrowser | null = null;
   const kill = (): void => {
@@ -93,7 +107,7 @@ async function launchOnce(program: BrowserProgram, mode: GpuMode, flags: readonl
     }
   };
   try {
-    puppeteer = await start(program, [...browserFlags(mode), ...flags], profile);
+    puppeteer = await start(program, [...browserFlags(mode), ...flags], profile, signal);
     const report = await inTime(probePage(puppeteer), program, mode);
     const version = await puppeteer.version();
     const adapter = accept(report, mode, program);
@@ -130,15 +144,25 @@ function killGroup(pid: number): void {
   }
 }
 
-async function start(program: BrowserProgram, flags: string[], profile: string): Promise<PuppeteerBrowser> {
+async function start(
+  program: BrowserProgram,
+  flags: string[],
+  profile: string,
+  signal: AbortSignal | undefined,
+): Promise<PuppeteerBrowser> {
   const environment: Record<string, string> = {};
   // Only a system that lacks libraries gets the packaged ones: mixed with its own they could clash.
   if (program.libraries !== null && complaint(program.path, {}) !== null) {
     environment.LD_LIBRARY_PATH = [process.env.LD_LIBRARY_PATH, program.libraries].filter((part) => part).join(":");
   }
+  // The signal is the start's only: a browser that runs ends with its close(), after whoever uses it.
+  const starting = new AbortController();
+  const stop = () => starting.abort(signal?.reason);
+  signal?.addEventListener("abort", stop);
   try {
-    return await startOnce(program, flags, profile, environment);
+    return await startOnce(program, flags, profile, environment, starting.signal);
   } catch (error) {
+    signal?.throwIfAborted();
     const said = complaint(program.path, environment, [...flags, `--user-data-dir=${profile}`, ...ONE_PAGE]);
     const message = error instanceof Error ? error.message : String(error);
     const reason = (said ?? message).split("\n")[0]!.trim();
@@ -148,6 +172,8 @@ async function start(program: BrowserProgram, flags: string[], profile: string):
       {},
       error,
     );
+  } finally {
+    signal?.removeEventListener("abort", stop);
   }
 }
 
@@ -162,13 +188,20 @@ function complaint(path: string, environment: Record<string, string>, task = ["-
   return fatal || result.error?.message || `it ended with ${result.signal ?? result.status}`;
 }
 
-async function startOnce(program: BrowserProgram, flags: string[], profile: string, extra: Record<string, string>) {
+async function startOnce(
+  program: BrowserProgram,
+  flags: string[],
+  profile: string,
+  extra: Record<string, string>,
+  signal: AbortSignal,
+) {
   const { launch: launchChromium } = (await import("puppeteer-core")).default;
   return launchChromium({
     executablePath: program.path,
     userDataDir: profile,
     args: flags,
     env: { ...process.env, ...extra },
+    signal,
     pipe: true, // the browser ends when the pipe closes, so it cannot outlive this process
     timeout: START_MS,
     protocolTimeout: 0, // a model may run for minutes; what does not answer is noticed as a crash or by its watchdog
