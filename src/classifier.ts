@@ -92,7 +92,11 @@ export function labelsOf(checkpoint: Checkpoint): readonly string[] | null {
   return Array.isArray(list) && list.every((label) => typeof label === "string") ? list : null;
 }
 
-export interface ClassifierOptions extends ModelOptions, SessionOptions, Pick<IngestOptions, "form"> {
+/** The frame size is the checkpoint's crop, for the ingest makes no other. */
+export interface ClassifierOptions
+  extends Omit<ModelOptions, "height" | "width">,
+    SessionOptions,
+    Pick<IngestOptions, "form"> {
   /** One name a class; the checkpoint's own when absent. */
   readonly labels?: readonly string[] | null;
 }
@@ -111,12 +115,20 @@ export class Classifier {
     this.frames = session.plan.graph.inputs[this.#input]!.spec.shape[0]!;
   }
 
-  /** @throws what openCheckpoint, loadTensors and createSession throw, before any frame is seen */
+  /**
+   * @throws "unsupported" for a checkpoint without a classifier, and what describeModel, loadTensors and createSession
+   *   throw, before any frame is seen
+   */
   static async create(gpu: Gpu, checkpoint: Checkpoint, options: ClassifierOptions = {}): Promise<Classifier> {
     const { recognised } = describeModel(checkpoint, options);
+    if (recognised.classes === null)
+      fail(
+        "unsupported",
+        `${checkpoint.name} has no classifier, only features; use kinema run, or loadSession in code`,
+      );
     const preprocessing = preprocessingOf(checkpoint, recognised);
     const labels = options.labels ?? labelsOf(checkpoint);
-    if (labels && recognised.classes !== null && labels.length !== recognised.classes)
+    if (labels && labels.length !== recognised.classes)
       fail(
         "usage",
         `${labels.length} labels for the ${recognised.classes} classes of ${checkpoint.name}; give one a class, in order`,
@@ -169,6 +181,6 @@ export class Classifier {
   }
 
   #logits(outputs: Record<string, Float32Array<ArrayBuffer>>): Float32Array<ArrayBuffer> {
-    return outputs.logits ?? fail("unsupported", "this checkpoint has no classifier, only features; use session.run");
+    return outputs.logits!; // create() refuses a checkpoint without a classifier
   }
 }

@@ -110,14 +110,19 @@ describe("kinema classify", () => {
     await expectRefusal(["classify", files.path(file), "--weights", weights.clip!, "--json"], message);
   });
 
-  it("refuses weights of another model and labels of another count", { timeout: 60_000 }, async () => {
+  it("refuses weights of another model or without a classifier, and labels of another count", async () => {
     const video = files.path("three.webm");
     const other = ["classify", video, "--weights", weights.clip!, "--model", "tsm-resnet50"];
     await expectRefusal(other, /the weights do not fit the model: \d+ missing/);
+    const headless = files.write("backbone.safetensors", syntheticFile("mobilenetv2", null));
+    await expectRefusal(
+      ["classify", video, "--weights", headless],
+      /backbone\.safetensors has no classifier, only feat/,
+    );
     const two = files.write("two.txt", "yes\nno\n");
     const labels = ["classify", video, "--weights", weights.clip!, "--labels", two];
     await expectRefusal(labels, /2 labels for the 3 classes of .*clip\.safetensors; give one a class, in order/);
-  });
+  }, 60_000);
 });
 
 const DOG = [
