@@ -51,7 +51,8 @@ describe("pace", () => {
   });
 });
 
-describe.skipIf(!existsSync(WEIGHTS))("the demo page", () => {
+// In real time, so it needs the machine to itself: KINEMA_LONG=1 npx vitest run test/demo.test.ts
+describe.skipIf(!existsSync(WEIGHTS) || !process.env.KINEMA_LONG)("the demo page", () => {
   let browser: Browser;
   let demo: { url: string; close(): void };
   let page: Page;
