@@ -4,7 +4,8 @@ import { parseArgs } from "node:util";
 import { countMacs, countParameters } from "../src/core/graph.ts";
 import { variantName } from "../src/core/kernel.ts";
 import { plan, printPlan } from "../src/core/plan.ts";
-import { buildModel, MODEL_NAMES, standardShift } from "../src/models/index.ts";
+import { buildModel, MODEL_NAMES } from "../src/models/index.ts";
+import { describeModel } from "../test/describe_model.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -22,12 +23,10 @@ console.log(
 );
 console.log("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
 for (const model of MODEL_NAMES) {
-  const single = model === "mobilenetv2" || model === "tsm-mobilenetv2-online";
-  const frames = single ? 1 : Number(flags.frames);
+  const single = model === "mobilenetv2" || model === "vit" || model === "tsm-mobilenetv2-online";
+  const frames = single ? 1 : model === "stam" ? 2 * Number(flags.frames) : Number(flags.frames);
   const classes = model === "tsm-mobilenetv2-online" ? 27 : 400;
-  const shifted = new Set(standardShift(model));
-  const shape = { frames, height: size, width: size, classes };
-  const graph = buildModel({ model, ...shape, shifted, shiftDivisor: 8, padding: "symmetric", folded: false });
+  const graph = buildModel(describeModel(model, { frames, height: size, width: size, classes }));
   const p = plan(graph, caps);
   const variants = new Set(p.steps.map(({ dispatch: d }) => variantName(d.kernel, d.consts, d.retype)));
   const { planned, lowerBound, naive, states } = p.bytes;

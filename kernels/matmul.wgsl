@@ -1,7 +1,8 @@
 // Which weighted sum of its inputs is each output channel? One kernel for 1x1 and k x k convolution, linear layers,
 // and the temporal shift, which is only another place to load from.
 //
-//   y[m, n] = clamp( sum over taps t and channels k of  x[source(m, t), k] * w[n, t, k]  +  bias[n]  +  residual[m, n],  low, high )
+//   y[m, n] = act( sum over taps t and channels k of  x[source(m, t), k] * w[n, t, k]  +  bias[n]  +  residual[m, n] )
+//   act(s) = clamp(s, low, high),  or  GELU: s / 2 * (1 + erf(s / sqrt(2)))
 //
 // Rows m are pixels of all frames, in frame, row, column order. A thread owns ROWS consecutive rows by COLS groups of
 // 4 output channels and keeps their sums in registers: no workgroup memory, no barrier. Channels come in fours: a load
@@ -33,6 +34,8 @@ struct Params {
   frame_rows: u32,     // rows in a frame
   frames: u32,         // frames in a clip
   state4: u32,         // state channels / 4
+  skip: u32,           // rows of x before the first that is read
+  lead: u32,           // rows of y in front of each frame's
   low: f32,
   high: f32,
 }
@@ -40,7 +43,7 @@ struct Params {
 @group(0) @binding(0) var<storage, read_write> x: array<vec4f>;      // [frames * in_height * in_width, in4]
 @group(0) @binding(1) var<storage, read> w: array<mat4x4f>;          // [out4, blocks], a column per input channel; f16 too
 @group(0) @binding(2) var<storage, read> bias: array<vec4f>;         // [out4]
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;      // [rows, out4]; holds the residual before, if RESIDUAL
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;      // [rows, out4]; holds the residual before, if RESIDUAL; if LEAD, [frames, lead + frame_rows, out4]
 @group(0) @binding(4) var<storage, read_write> state: array<vec4f>;  // [frame_rows, state4]; only where CARRY or LOAD is STREAM
 @group(0) @binding(5) var<uniform> params: Params;
 
@@ -53,6 +56,14 @@ const STREAM = 3u;   // the same row, shifted from the frame before
 const LOAD = 0u;
 const RESIDUAL = false;  // y += what y held
 const CARRY = false;     // keep the residual's first channels in `state` for the next frame
+const LEAD = false;      // y is a token tensor: rows of a frame stand behind `lead` others
+
+// What a sum passes through before it is stored.
+const CLAMP = 0u;      // bounds: linear, ReLU, ReLU6
+const GELU = 1u;       // with erf to 2e-7
+const GELU_TANH = 2u;  // the tanh approximation, off by up to 5e-4
+
+const ACTIVATION = 0u;
 const ROWS = 4u;
 const COLS = 2u;
 const TILE = ROWS * COLS;
@@ -68,10 +79,13 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: v
 
   // A tile that overhangs computes its last row and column again, and stores the same twice.
   var row: array<u32, ROWS>; // registers
+  var place: array<u32, ROWS>; // registers
   var col: array<u32, COLS>; // registers
   var panel: array<u32, COLS>; // registers
   for (var r = 0u; r < ROWS; r++) { // unroll
     row[r] = min(first_row + r, params.rows - 1u);
+    place[r] = row[r] * params.out4;
+    if (LEAD) { place[r] += (row[r] / params.frame_rows + 1u) * params.lead * params.out4; }
   }
   for (var c = 0u; c < COLS; c++) { // unroll
     col[c] = min(first_col + c, params.out4 - 1u);
@@ -84,7 +98,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: v
     for (var r = 0u; r < ROWS; r++) { // unroll
       acc[r * COLS + c] = b;
       if (RESIDUAL) {
-        let before = y[row[r] * params.out4 + col[c]];
+        let before = y[place[r] + col[c]];
         acc[r * COLS + c] += before;
         if (CARRY) {
           if (col[c] < params.state4) { state[row[r] * params.state4 + col[c]] = before; }
@@ -99,13 +113,13 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: v
   var has_next: array<bool, ROWS>; // registers
   var has_past: array<bool, ROWS>; // registers
   for (var r = 0u; r < ROWS; r++) { // unroll
-    base[r] = row[r] * params.in4;
+    base[r] = (row[r] + params.skip) * params.in4;
     if (LOAD == WINDOW) {
       let column = row[r] % params.out_width;
       let line = row[r] / params.out_width;
       let frame = line / params.out_height;
       corner[r] = vec2i(vec2u(column, line % params.out_height) * params.stride) - vec2i(params.pad_left, params.pad_top);
-      base[r] = frame * u32(params.in_height * params.in_width) * params.in4;
+      base[r] = (frame * u32(params.in_height * params.in_width) + params.skip) * params.in4;
     }
     if (LOAD == CLIP) {
       let t = row[r] / params.frame_rows % params.frames;
@@ -189,7 +203,25 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: v
 
   for (var r = 0u; r < ROWS; r++) { // unroll
     for (var c = 0u; c < COLS; c++) { // unroll
-      y[row[r] * params.out4 + col[c]] = clamp(acc[r * COLS + c], vec4f(params.low), vec4f(params.high));
+      let s = acc[r * COLS + c];
+      var value = s;
+      if (ACTIVATION == CLAMP) {
+        value = clamp(s, vec4f(params.low), vec4f(params.high));
+      }
+      if (ACTIVATION == GELU) {
+        // The share of a normal distribution below s: near zero an odd polynomial and a half, beyond 1.5 from the share that lies
+        // farther out, a power of two. Minimax fits of our own: erf is off by less than 2e-7 with every rounding.
+        let a = min(abs(s), vec4f(12.0));
+        let u = a * a;
+        let near = 0.5 + s * (0.39894211 + u * (-0.066488266 + u * (0.0099658361 + u * (-0.0011751567 + u * (0.00010593444 - u * 5.7156444e-6)))));
+        let beyond = exp2(-0.99996388 + a * (-1.1516209 + a * (-0.45766315 + a * (-0.054689284 + a * (0.0088455854 + a * (-0.0010141027 + a * (7.2122071e-5 - a * 2.3642726e-6)))))));
+        value = s * select(select(beyond, 1.0 - beyond, s > vec4f()), near, a < vec4f(1.5));
+      }
+      if (ACTIVATION == GELU_TANH) {
+        // tanh(t) = 1 - 2 / (1 + exp(2 t)) for erf, t = sqrt(2 / pi) (s + 0.044715 s^3), makes it s / (1 + exp(-2 t)).
+        value = s / (1.0 + exp(min(s * (-1.5957691 - 0.071354816 * s * s), vec4f(80.0))));
+      }
+      y[place[r] + col[c]] = value;
     }
   }
 }

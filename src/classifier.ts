@@ -1,24 +1,31 @@
 import { fail } from "./core/fail.ts";
 import { type Graph, wantedTensors } from "./core/graph.ts";
+import { type Explanation, explain, sharesOf } from "./explain.ts";
 import type { Gpu } from "./gpu/device.ts";
 import { type Ranked, softmax, top } from "./labels/top.ts";
 import { buildModel, type ModelDescription, type ModelName, standardShift } from "./models/index.ts";
 import { createSession, type Session, type SessionOptions } from "./session.ts";
 import { IMAGENET, MINUS_ONE_TO_ONE, type Preprocessing } from "./video/geometry.ts";
 import { type Frame, FrameIngest, type IngestOptions, type Orientation } from "./video/ingest.ts";
+import { STAM_SECONDS } from "./video/sampling.ts";
 import type { Checkpoint } from "./weights/checkpoint.ts";
-import { loadTensors } from "./weights/load.ts";
+import { openTensors } from "./weights/load.ts";
 import { type Recognised, recognise } from "./weights/recognise.ts";
+import { checkTransformer } from "./weights/transformer.ts";
 
 /** What the caller may decide; the checkpoint says the rest. */
 export interface ModelOptions {
   /** Overrules what the checkpoint's names say. */
   readonly model?: ModelName;
-  /** Frames in a clip; the checkpoint's segments, else 8. 1 makes the online model a stream. */
+  /** Frames in a clip; the checkpoint's segments, else 8. 1 makes a stream of the online model and of `stam`. */
   readonly frames?: number;
   readonly height?: number;
   readonly width?: number;
   readonly padding?: "symmetric" | "same";
+  /** Bytes that the activations of `vit` and `stam` may take: frames run in groups as large as fit. Default 80e6. */
+  readonly activationBytes?: number;
+  /** `vit` and `stam` also make `blocks.N.shares` and `aggregate.N.shares` of their last layers. Default false. */
+  readonly shares?: boolean;
 }
 
 const DEFAULT_FRAMES = 8;
@@ -36,7 +43,8 @@ export function describeModel(
       "unsupported",
       `${checkpoint.name} holds no model that Kinema knows; name one with --model, or look at it with kinema inspect`,
     );
-  const single = model === "mobilenetv2" || model === "tsm-mobilenetv2-online";
+  checkFamily(checkpoint, recognised, model, options);
+  const single = model === "mobilenetv2" || model === "vit" || model === "tsm-mobilenetv2-online";
   const { crop } = preprocessingOf(checkpoint, recognised);
   return {
     recognised,
@@ -51,8 +59,24 @@ export function describeModel(
       padding: options.padding ?? recognised.padding,
       folded: recognised.folded,
       nonLocalBias: recognised.tensors.has("layer2.0.nl.out.bias"),
+      transformer: recognised.transformer,
+      ...(options.activationBytes ? { activationBytes: options.activationBytes } : {}),
+      ...(options.shares ? { shares: true } : {}),
     },
   };
+}
+
+/** A transformer is built from its checkpoint's shapes, so the file must hold the one that is asked for. */
+function checkFamily(checkpoint: Checkpoint, recognised: Recognised, model: ModelName, options: ModelOptions): void {
+  const { transformer } = recognised;
+  if (model !== "stam" && model !== "vit") return;
+  if (model !== recognised.model || !transformer)
+    fail(
+      "weights-mismatch",
+      `${checkpoint.name} holds ${recognised.model ?? "no model that Kinema knows"}, not ${model}; give the model's own file`,
+    );
+  const { frames, height, width } = options;
+  checkTransformer(checkpoint.name, transformer, { frames, height, width });
 }
 
 /** Recognises a checkpoint, builds its graph, loads the weights and makes a session of it. */
@@ -63,25 +87,33 @@ export async function loadSession(
 ): Promise<Session> {
   const { description, recognised } = describeModel(checkpoint, options);
   const graph: Graph = buildModel(description);
-  const weights = await loadTensors(checkpoint, wantedTensors(graph), recognised.tensors);
+  const extras = recognised.transformer ? "leave" : "refuse";
+  const weights = openTensors(checkpoint, wantedTensors(graph), recognised.tensors, extras);
   return createSession(gpu, graph, weights, options);
 }
 
 /** Scaling, crop and normalisation: from Kinema's own metadata, else as the model's authors do it. */
 export function preprocessingOf(checkpoint: Checkpoint, recognised: Recognised): Preprocessing {
   const text = checkpoint.metadata.preprocess;
+  const { transformer } = recognised;
   if (text?.startsWith("{")) {
     const given = JSON.parse(text) as Partial<Preprocessing>;
-    return { ...IMAGENET, ...given };
+    return { ...(transformer?.preprocessing ?? IMAGENET), ...given };
   }
+  if (transformer) return transformer.preprocessing;
   return recognised.padding === "same" ? MINUS_ONE_TO_ONE : IMAGENET;
 }
 
-/** Frames a second that an online model is fed: what Kinema's own metadata say, else 15, as in the demo of TSM's authors. */
+/**
+ * Frames a second that a stream is fed: what Kinema's own metadata say, else what the authors did: a clip of STAM covers ten
+ * seconds, the demo of TSM's online model takes 15 frames a second.
+ */
 export function fpsOf(checkpoint: Checkpoint): number {
   const text = checkpoint.metadata.preprocess;
   const given = text?.startsWith("{") ? (JSON.parse(text) as { fps?: unknown }).fps : undefined;
-  return typeof given === "number" && given > 0 ? given : ONLINE_FPS;
+  if (typeof given === "number" && given > 0) return given;
+  const clip = recognise(checkpoint).transformer?.frames;
+  return clip ? clip / STAM_SECONDS : ONLINE_FPS;
 }
 
 /** Class names in the checkpoint's metadata, in order. */
@@ -116,7 +148,7 @@ export class Classifier {
   }
 
   /**
-   * @throws "unsupported" for a checkpoint without a classifier, and what describeModel, loadTensors and createSession
+   * @throws "unsupported" for a checkpoint without a classifier, and what describeModel, openTensors and createSession
    *   throw, before any frame is seen
    */
   static async create(gpu: Gpu, checkpoint: Checkpoint, options: ClassifierOptions = {}): Promise<Classifier> {
@@ -157,7 +189,16 @@ export class Classifier {
     return this.#logits(await this.session.run({ [this.#input]: () => {} }));
   }
 
-  /** One frame in, its logits out, in one submit; the online model's state advances. */
+  /** As {@link classify}, and what the class tokens looked at. The classifier is made with the option `shares`. */
+  async explain(): Promise<Explanation> {
+    const shares = sharesOf(this.session.plan.graph);
+    return explain(
+      shares,
+      await this.session.run({ [this.#input]: () => {} }, { tap: shares.map(({ name }) => name) }),
+    );
+  }
+
+  /** One frame in, its logits out, in one submit; the stream's state advances. */
   async push(frame: Frame, orientation?: Orientation): Promise<Float32Array<ArrayBuffer>> {
     return this.#logits(
       await this.session.run({

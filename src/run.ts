@@ -6,16 +6,19 @@ import type { Gpu } from "./gpu/device.ts";
 import { buildModel } from "./models/index.ts";
 import { createSession, type Session, type SessionOptions } from "./session.ts";
 import type { Checkpoint } from "./weights/checkpoint.ts";
-import { loadTensors } from "./weights/load.ts";
+import { openTensors } from "./weights/load.ts";
 
-/** A tensor in PyTorch's order: [N, C, H, W] or [N, C]. */
+/** A tensor in PyTorch's order: [N, C, H, W], [N, tokens, C] or [N, C]. */
 export interface NamedTensor {
   readonly shape: readonly number[];
   readonly data: Float32Array<ArrayBuffer>;
 }
 
 export interface RunModelOptions extends Omit<ModelOptions, "frames" | "height" | "width">, SessionOptions {
-  /** Intermediate tensors to return as well, by node name; names that the graph lacks are left out. */
+  /**
+   * Intermediate tensors to return as well, by node name; names that the graph lacks are left out. Of a node that runs once a
+   * group of frames the groups' tensors are joined.
+   */
   readonly taps?: readonly string[];
 }
 
@@ -27,7 +30,8 @@ export interface RunResult {
 }
 
 /**
- * Named tensors in, named tensors out: `video` [T, 3, H, W] normalised (or `image` [N, 3, H, W] for mobilenetv2) to `logits`.
+ * Named tensors in, named tensors out: `video` [T, 3, H, W] normalised (or `image` [N, 3, H, W] for mobilenetv2 and vit) to
+ * `logits`.
  * The online model takes the video frame by frame and gives logits [T, classes].
  * @throws "bad-input" for a missing, misshapen or non-finite input, before any GPU work
  */
@@ -38,7 +42,7 @@ export async function runModel(
   options: RunModelOptions = {},
 ): Promise<RunResult> {
   const model = describeModel(checkpoint, options).description.model;
-  const name = model === "mobilenetv2" ? "image" : "video";
+  const name = model === "mobilenetv2" || model === "vit" ? "image" : "video";
   const input = inputs.get(name);
   if (!input)
     fail(
@@ -49,18 +53,20 @@ export async function runModel(
   const [count, , height, width] = input.shape as [number, number, number, number];
   const stream = model === "tsm-mobilenetv2-online";
   const start = performance.now();
+  const names = new Set(options.taps ?? []);
   const { description, recognised } = describeModel(checkpoint, {
     ...options,
+    ...([...names].some((tap) => tap.endsWith(".shares")) ? { shares: true } : {}),
     frames: stream ? 1 : count,
     height,
     width,
   });
   const graph = buildModel(description);
-  const weights = await loadTensors(checkpoint, wantedTensors(graph), recognised.tensors);
+  const extras = recognised.transformer ? "leave" : "refuse";
+  const weights = openTensors(checkpoint, wantedTensors(graph), recognised.tensors, extras);
   using session = await createSession(gpu, graph, weights, options);
   const prepared = performance.now();
-  const names = new Set(options.taps ?? []);
-  const taps = graph.values.filter((value) => value.kind === "temp" && names.has(value.name));
+  const taps = graph.values.filter((value) => value.kind === "temp" && names.has(nodeOf(value)));
   const data = toChannelsLast(input.data, [count, 3, height, width]);
   const tensors = await runFrames(session, name, data, stream ? count : 1, taps, options.signal);
   return { model, tensors, ms: { prepare: prepared - start, run: performance.now() - prepared } };
@@ -73,7 +79,10 @@ function checkInput(model: string, name: string, { shape, data }: NamedTensor): 
   if (bad >= 0) fail("not-finite", `"${name}" holds ${data[bad]} at element ${bad}; give finite numbers`);
 }
 
-/** Runs the clip in `pushes` equal parts and joins each tensor's parts along the first axis. */
+/** The node's name without the mark of a group of frames: `blocks.3.qkv` of `blocks.3.qkv@1`. */
+const nodeOf = ({ name }: Value): string => name.replace(/@\d+$/, "");
+
+/** Runs the clip in `pushes` equal parts and joins each tensor's parts, of pushes and groups, along the first axis. */
 async function runFrames(
   session: Session,
   name: string,
@@ -83,22 +92,31 @@ async function runFrames(
   signal?: AbortSignal,
 ): Promise<Map<string, NamedTensor>> {
   const outputs = Object.entries(session.plan.graph.outputs);
-  const values = new Map<string, Value>([...taps.map((value) => [value.name, value] as const), ...outputs]);
+  const groups = new Map<string, Value[]>();
+  for (const value of taps) groups.set(nodeOf(value), [...(groups.get(nodeOf(value)) ?? []), value]);
+  for (const [key, value] of outputs) groups.set(key, [value]);
   // An output comes under its own name, whatever its node's is: "logits" of the node "head".
   const nameOf = (value: Value) => outputs.find(([, output]) => output === value)?.[0] ?? value.name;
-  const parts = new Map<string, Float32Array[]>([...values.keys()].map((key) => [key, []]));
+  const parts = new Map<string, Float32Array[]>([...groups.keys()].map((key) => [key, []]));
   const length = data.length / pushes;
   for (let push = 0; push < pushes; push++) {
     const feeds = { [name]: data.slice(push * length, (push + 1) * length) };
     const got = await session.run(feeds, { tap: taps.map((value) => value.name), ...(signal ? { signal } : {}) });
-    for (const [key, list] of parts) list.push(got[nameOf(values.get(key)!)]!);
+    for (const [key, list] of parts) list.push(...groups.get(key)!.map((value) => got[nameOf(value)]!));
   }
-  return new Map([...values].map(([key, value]) => [key, inPyTorchOrder(key, value, parts.get(key)!, pushes)]));
+  // The logits of a clip are one row, which PyTorch writes without the axis; logits per frame come from the node "head".
+  const perClip = groups.get("logits")?.[0]?.name === "logits" || session.plan.graph.name === "stam";
+  return new Map(
+    [...groups].map(([key, values]) => {
+      const tensor = inPyTorchOrder(key, values, parts.get(key)!, pushes);
+      return [key, key === "logits" && perClip ? { ...tensor, shape: tensor.shape.slice(1) } : tensor];
+    }),
+  );
 }
 
 function inPyTorchOrder(
   name: string,
-  { name: node, spec }: Value,
+  values: readonly Value[],
   parts: readonly Float32Array[],
   pushes: number,
 ): NamedTensor {
@@ -108,7 +126,8 @@ function inPyTorchOrder(
     joined.set(part, at);
     at += part.length;
   }
-  const first = extent(spec, 0) * pushes;
+  const { spec } = values[0]!;
+  const first = values.reduce((sum, value) => sum + extent(value.spec, 0), 0) * pushes;
   if (spec.shape.length === 4) {
     const [height, width] = [extent(spec, 1), extent(spec, 2)];
     return {
@@ -116,9 +135,9 @@ function inPyTorchOrder(
       data: toChannelsFirst(joined, [first, height, width, channels(spec)]),
     };
   }
-  if (spec.shape.length !== 2) fail("unsupported", `"${name}" ${shapeText(spec)} has no PyTorch order`);
-  // The consensus of a clip is one row, which PyTorch writes without the axis; logits per frame come from the node "head".
-  return { shape: node === "logits" ? [channels(spec)] : [first, channels(spec)], data: joined };
+  if (spec.shape.length < 2 || spec.shape.length > 4)
+    fail("unsupported", `"${name}" ${shapeText(spec)} has no PyTorch order`);
+  return { shape: [first, ...spec.shape.slice(1)], data: joined };
 }
 
 /** Every floating tensor of a safetensors file, or those of the given names that it has. */

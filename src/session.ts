@@ -1,11 +1,21 @@
 import { fail } from "./core/fail.ts";
-import { countMacs, countParameters, type Graph, type Value } from "./core/graph.ts";
+import { countMacs, countParameters, type Graph, type TensorSource, type Value } from "./core/graph.ts";
 import { type Plan, type PlanOptions, plan } from "./core/plan.ts";
-import { elements, padChannels, roundUp, shapeText, unpadChannels } from "./core/tensor.ts";
+import { elements, padChannels, shapeText } from "./core/tensor.ts";
 import { checkLimits, makeBuffers, type SessionBuffers, scoped } from "./gpu/buffers.ts";
 import type { Gpu } from "./gpu/device.ts";
 import { bindSteps, compileSteps, type ReadyStep, uploadWeights } from "./gpu/prepare.ts";
-import { copyOut, mapped, type Reading, recordSteps, stagingBuffer } from "./gpu/record.ts";
+import { type Profile, type ProfileOptions, profileSteps } from "./gpu/profile.ts";
+import {
+  copyOut,
+  mapped,
+  placeReadings,
+  type Reading,
+  readBack,
+  recordSteps,
+  stagingBuffer,
+  stagingBuffers,
+} from "./gpu/record.ts";
 
 /** A range of a GPU buffer. */
 export interface GpuRange {
@@ -37,13 +47,15 @@ const RING = 3;
  * Makes a graph real on a device: plans its memory, packs and uploads the weights, compiles every pipeline in parallel and
  * makes every bind group. After this, a run creates no GPU object.
  *
- * @param weights checkpoint tensors by canonical name, f32, as `graph`'s weights ask for them (see wantedTensors)
- * @throws "limit-exceeded" before any allocation when the plan needs more than the device has; "out-of-memory"
+ * @param weights checkpoint tensors by canonical name, f32, as `graph`'s weights ask for them (see wantedTensors): a Map, or
+ *   a reader of which each is asked for once or twice, one after another, so that no two large ones are in memory
+ * @throws "limit-exceeded" before any allocation when the plan needs more than the device has; "out-of-memory"; what
+ *   reading a tensor throws
  */
 export async function createSession(
   gpu: Gpu,
   graph: Graph,
-  weights: ReadonlyMap<string, Float32Array>,
+  weights: TensorSource,
   options: SessionOptions = {},
 ): Promise<Session> {
   const halfWeights = options.dtype === "f16";
@@ -60,7 +72,7 @@ export async function createSession(
   );
   try {
     const upload = (fraction: number) => report({ phase: "upload", fraction });
-    await make(() => uploadWeights(gpu.device, planned, buffers, weights, upload));
+    await uploadWeights(gpu.device, planned, buffers, weights, upload, options.signal);
     const pipelines = await compiled;
     options.signal?.throwIfAborted();
     const session = await make(
@@ -85,7 +97,7 @@ export class Session {
   readonly gpu: Gpu;
   readonly #buffers: SessionBuffers;
   readonly #steps: readonly ReadyStep[];
-  readonly #ring: readonly GPUBuffer[];
+  readonly #ring: readonly (readonly GPUBuffer[])[];
   #next = 0;
   #queue: Promise<unknown> = Promise.resolve();
   #waiting = 0;
@@ -97,11 +109,7 @@ export class Session {
     this.plan = planned;
     this.#buffers = buffers;
     this.#steps = steps;
-    const bytes = Math.max(
-      4,
-      this.#readings([]).reduce((sum, { size }) => sum + size, 0),
-    );
-    this.#ring = Array.from({ length: RING }, () => stagingBuffer(gpu.device, bytes));
+    this.#ring = Array.from({ length: RING }, () => stagingBuffers(gpu.device, this.#readings([])));
   }
 
   /** Multiply-accumulates of a run and trained parameters, counted from the graph. */
@@ -123,6 +131,19 @@ export class Session {
     options: RunOptions = {},
   ): Promise<Record<string, Float32Array<ArrayBuffer>>> {
     return this.#inTurn(() => this.#run(feeds, options));
+  }
+
+  /**
+   * Times every step of a run on the same feeds, over and over; the plan and what a run gives are the same before and after, and
+   * so are the states. @throws "bad-input" as {@link run} does, "unsupported" when a clock is asked for that there is not
+   */
+  profile(feeds: Readonly<Record<string, Feed>>, options: ProfileOptions = {}): Promise<Profile> {
+    return this.#inTurn(() => {
+      this.#open();
+      const fill = (encoder: GPUCommandEncoder) => this.#fill(encoder, feeds);
+      const parts = { gpu: this.gpu, plan: this.plan, steps: this.#steps, states: this.#buffers.states };
+      return profileSteps({ ...parts, fill, check: () => this.#open() }, options);
+    });
   }
 
   /** Behind everything that was called before: calls take effect in order, awaited or not. */
@@ -149,22 +170,16 @@ export class Session {
     const { device } = this.gpu;
     const taps = (options.tap ?? []).map((name) => this.#madeBySteps(name));
     const readings = this.#readings(taps);
-    const bytes = readings.reduce((sum, { size }) => sum + size, 0);
     const encoder = device.createCommandEncoder({ label: this.plan.graph.name });
     this.#fill(encoder, feeds);
-    const staging = taps.length === 0 ? this.#ring[this.#next++ % RING]! : stagingBuffer(device, bytes);
+    const staging = taps.length === 0 ? this.#ring[this.#next++ % RING]! : stagingBuffers(device, readings);
     const copy = (reading: Reading) => copyOut(encoder, this.#buffers, staging, reading);
-    const tapped = readings.filter((reading) => reading.tapped);
-    recordSteps(encoder, this.#steps, tapped, copy);
-    readings.filter((reading) => !reading.tapped).forEach(copy);
+    const outputs = Object.keys(this.plan.graph.outputs).length;
+    recordSteps(encoder, this.#steps, readings.slice(outputs), copy);
+    readings.slice(0, outputs).forEach(copy);
     device.queue.submit([encoder.finish()]);
-    await mapped(this.gpu, staging, bytes, () => this.#open());
-    const result: Record<string, Float32Array<ArrayBuffer>> = {};
-    for (const { name, value, at, size } of readings) {
-      result[name] = unpadChannels(new Float32Array(staging.getMappedRange(at, size).slice(0)), value.spec);
-    }
-    staging.unmap();
-    if (taps.length > 0) staging.destroy();
+    const result = await readBack(this.gpu, staging, readings, () => this.#open());
+    if (taps.length > 0) for (const buffer of staging) buffer.destroy();
     options.signal?.throwIfAborted();
     return result;
   }
@@ -222,7 +237,7 @@ export class Session {
     if (this.#closed) return;
     this.#closed = true;
     this.#buffers.destroy();
-    for (const buffer of this.#ring) buffer.destroy();
+    for (const buffer of this.#ring.flat()) buffer.destroy();
   }
 
   [Symbol.dispose](): void {
@@ -246,18 +261,11 @@ export class Session {
     return fail("bad-input", `"${name}" of ${this.plan.graph.name} cannot be tapped: no step of a run makes it`);
   }
 
-  #readings(taps: readonly Value[]): (Reading & { readonly name: string; readonly tapped: boolean })[] {
-    let at = 0;
-    const entry = (name: string, value: Value, tapped: boolean) => {
-      const size = roundUp(value.bytes, 8);
-      at += size;
-      return { name, value, at: at - size, size: value.bytes, tapped };
-    };
+  /** Outputs first, then the taps that are not outputs. */
+  #readings(taps: readonly Value[]): Reading[] {
     const outputs = Object.entries(this.plan.graph.outputs);
-    return [
-      ...outputs.map(([name, value]) => entry(name, value, false)),
-      ...taps.filter((v) => !outputs.some(([, o]) => o === v)).map((value) => entry(value.name, value, true)),
-    ];
+    const rest = taps.filter((value) => !outputs.some(([, output]) => output === value));
+    return placeReadings([...outputs, ...rest.map((value) => [value.name, value] as const)]);
   }
 
   #fill(encoder: GPUCommandEncoder, feeds: Readonly<Record<string, Feed>>): void {

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { countMacs, countParameters, type Graph } from "../src/core/graph.ts";
 import { elements } from "../src/core/tensor.ts";
 import { buildModel } from "../src/models/index.ts";
-import { describeModel } from "./describe_model.ts";
+import { describeModel, stamShape } from "./describe_model.ts";
 
 /** MACs of the nodes whose names match. */
 function macsOf({ nodes }: Graph, name: RegExp): number {
@@ -80,6 +80,81 @@ describe("multiply-accumulates", () => {
     expect(millions).toEqual(["10.8", "20.7", "267.9"]);
     const online = buildModel(describeModel("tsm-mobilenetv2-online", { frames: 1, classes: 27 }));
     expect(giga(countMacs(online), 4)).toBe("0.2995");
+  });
+});
+
+/** A transformer written out once more: patches, then four linear layers and two products of attention a block; tokens of a frame. */
+function spatialMacs(tokens: number, width: number, depth: number): number {
+  const linears = tokens * width * width * (3 + 1 + 4 + 4);
+  return (tokens - 1) * width * 3 * 256 + depth * (linears + 2 * tokens * tokens * width);
+}
+
+describe("multiply-accumulates of transformers", () => {
+  const stam = (frames: number, everyToken: boolean) => buildModel(describeModel("stam", { frames, everyToken }));
+
+  it.each([
+    [8, "140.80"],
+    [16, "281.57"],
+    [32, "563.12"],
+    [64, "1126.22"],
+  ])("stam, %i frames, every token: %s G", (frames, expected) => {
+    expect(giga(countMacs(stam(frames, true)), 2)).toBe(expected);
+  });
+
+  it("stam-16, part by part", () => {
+    const graph = stam(16, true);
+    const spatial = macsOf(graph, /^(patch_embed|blocks)/);
+    expect(spatial).toBe(16 * spatialMacs(197, 768, 12));
+    expect(giga(spatial / 16)).toBe("17.563");
+    expect(giga(macsOf(graph, /^patch_embed/) / 16)).toBe("0.116");
+    expect(giga(macsOf(graph, /^blocks.*\.(qkv|proj|fc1|fc2)$/) / 16)).toBe("16.732");
+    expect(giga(macsOf(graph, /^blocks.*\.attn$/) / 16)).toBe("0.715");
+    const temporal = 6 * (17 * (4 * 768 * 768 + 2 * 768 * 2048) + 2 * 17 * 17 * 768);
+    expect(macsOf(graph, /^(aggregate|head)/)).toBe(temporal + 768 * 400);
+    expect(giga(temporal + 768 * 400, 2)).toBe("0.56");
+    expect(countMacs(graph)).toBe(281_573_446_656);
+  });
+
+  it("stam-16 with the class token alone behind its last layers", () => {
+    const macs = countMacs(stam(16, false));
+    expect(macs).toBe(262_058_013_696);
+    // Queries, projection, MLP and its row of both products: of 196 tokens in 16 frames, and of 16 in the last layer in time.
+    const rest = (tokens: number, hidden: number) =>
+      (tokens - 1) * (2 * 768 * 768 + 2 * 768 * hidden + 2 * tokens * 768);
+    expect(countMacs(stam(16, true)) - macs).toBe(16 * rest(197, 3072) + rest(17, 2048));
+    // The specification counts the linear layers of that.
+    expect(giga(rest(197, 3072) - 196 * 2 * 197 * 768, 2)).toBe("1.16");
+    const stream = buildModel(describeModel("stam", { frames: 1, transformer: stamShape(16) }));
+    expect(giga(countMacs(stream), 2)).toBe("16.84");
+  });
+
+  it("vit and deit", () => {
+    const macs = (width: number, heads: number, everyToken: boolean) => {
+      const transformer = { ...describeModel("vit").transformer!, width, heads, hidden: 4 * width };
+      return countMacs(buildModel(describeModel("vit", { frames: 1, classes: 1000, transformer, everyToken })));
+    };
+    expect(macs(768, 12, true)).toBe(spatialMacs(197, 768, 12) + 768 * 1000);
+    expect(macs(192, 3, true)).toBe(spatialMacs(197, 192, 12) + 192 * 1000);
+    expect(giga(macs(192, 3, true))).toBe("1.254");
+    expect(giga(macs(192, 3, false))).toBe("1.167");
+  });
+});
+
+describe("parameters of transformers", () => {
+  it.each([
+    [8, 119_199_376],
+    [16, 119_205_520],
+    [32, 119_217_808],
+    [64, 119_242_384],
+  ])("stam, %i frames: %i", (frames, parameters) => {
+    expect(countParameters(buildModel(describeModel("stam", { frames })))).toBe(parameters);
+    expect(countParameters(buildModel(describeModel("stam", { frames: 1, transformer: stamShape(frames) })))).toBe(
+      parameters,
+    );
+  });
+
+  it("vit-b/16 of 1000 classes", () => {
+    expect(countParameters(buildModel(describeModel("vit", { classes: 1000 })))).toBe(86_567_656);
   });
 });
 

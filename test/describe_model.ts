@@ -1,4 +1,20 @@
-import { type ModelDescription, type ModelName, standardShift } from "../src/models/index.ts";
+import { type ModelDescription, type ModelName, standardShift, type TransformerShape } from "../src/models/index.ts";
+
+/** ViT-B/16. */
+const BASE: TransformerShape = {
+  ...{ width: 768, depth: 12, heads: 12, hidden: 3072, patch: 16, frames: null, qkvBias: true, epsilon: 1e-6 },
+  ...{ temporalDepth: 0, temporalHeads: 0, temporalHidden: 0 },
+};
+
+/** STAM over ViT-B/16, for clips of so many frames. */
+export const stamShape = (frames: number): TransformerShape => ({
+  ...BASE,
+  ...{ frames, epsilon: 1e-5, temporalDepth: 6, temporalHeads: 8, temporalHidden: 2048 },
+});
+
+function transformerOf(model: ModelName, frames: number): TransformerShape | null {
+  return model === "stam" ? stamShape(frames) : model === "vit" ? BASE : null;
+}
 
 /** A model as its authors' checkpoint describes it, at the size that the test asks for. */
 export function describeModel(model: ModelName, changes: Partial<ModelDescription> = {}): ModelDescription {
@@ -12,6 +28,7 @@ export function describeModel(model: ModelName, changes: Partial<ModelDescriptio
     shiftDivisor: 8,
     padding: "symmetric",
     folded: false,
+    transformer: transformerOf(model, changes.frames ?? 8),
     ...changes,
   };
 }

@@ -1,7 +1,7 @@
 // Golden tensors of a model: PyTorch's outputs and intermediate tensors, some of them as evenly strided samples.
 import { readFileSync } from "node:fs";
 import { channels, extent, rows, type TensorSpec, toChannelsFirst } from "../src/core/tensor.ts";
-import type { ModelDescription, ModelName } from "../src/models/index.ts";
+import type { ModelDescription, ModelName, TransformerShape } from "../src/models/index.ts";
 import { standardShift } from "../src/models/index.ts";
 import { fromBytes } from "../src/weights/byte_source.ts";
 import { openSafetensors } from "../src/weights/safetensors.ts";
@@ -40,7 +40,22 @@ export async function readGolden(file: string): Promise<Golden> {
       shiftDivisor: 8,
       padding: metadata.padding as "same" | "symmetric",
       folded: false,
+      transformer: metadata.sizes ? transformerOf(model, inputShape[0], metadata.sizes) : null,
     },
+  };
+}
+
+/** The network of a golden transformer: its sizes are metadata in PyTorch's names for them. */
+function transformerOf(model: ModelName, frames: number, sizes: string): TransformerShape {
+  const { temporal_depth, temporal_heads, temporal_hidden, ...spatial } = JSON.parse(sizes);
+  return {
+    ...spatial,
+    frames: model === "stam" ? frames : null,
+    temporalDepth: temporal_depth ?? 0,
+    temporalHeads: temporal_heads ?? 0,
+    temporalHidden: temporal_hidden ?? 0,
+    qkvBias: true,
+    epsilon: model === "stam" ? 1e-5 : 1e-6,
   };
 }
 

@@ -5,16 +5,23 @@ import type { OpDef } from "../src/core/op.ts";
 import { tensor } from "../src/core/tensor.ts";
 import { unit } from "../src/models/layers.ts";
 import {
+  addRows,
+  attention,
+  attentionShares,
   conv2d,
   depthwise,
+  history,
   LINEAR,
+  layerNorm,
   matmul,
   maxPool,
   mean,
   pad,
   softmax,
   stateSpec,
+  takeRow,
   temporalShift,
+  tokens,
 } from "../src/ops/index.ts";
 
 interface Parts {
@@ -34,6 +41,7 @@ function parts(): Parts {
   return { g, x, one: unit(g, "one", { ...shape, kernel: 1 }), three: unit(g, "three", { ...shape, kernel: 3 }) };
 }
 
+const tokensOf = ({ g }: Parts, ...shape: number[]) => g.input("tokens", tensor(...shape));
 const plain = { out: 6, kernel: 1, stride: 1, padding: pad(0), activation: LINEAR };
 const state = (g: GraphBuilder, ...shape: number[]) => g.state("state", tensor(...shape));
 type Inputs = Record<string, Value | undefined>;
@@ -181,6 +189,96 @@ describe("a mistake in a graph", () => {
       "a layer of another width",
       (p) => node(p, matmul, { x: p.x, ...p.three }, { out: 6, activation: LINEAR }),
       "w holds 576 packed elements, 8 -> 6 channels need 64",
+    ],
+    [
+      "frames that are not there",
+      (p) => node(p, conv2d, { x: p.x, ...p.one }, { ...plain, first: 1, frames: 2 }),
+      "2 frames from frame 1 do not fit [2, 5, 7, 8], which has 2",
+    ],
+    [
+      "some frames of a shifted clip",
+      (p) => node(p, conv2d, { x: p.x, ...p.one }, { ...plain, frames: 1, shift: { mode: "past", fold: 1 } }),
+      "a temporal shift needs all frames of its clip",
+    ],
+    [
+      "leading rows of nothing",
+      (p) => node(p, conv2d, { x: p.x, ...p.one }, { ...plain, lead: 1 }),
+      "leading rows stay as they are in the residual; give a residual",
+    ],
+    [
+      "tokens without room for the leading row",
+      (p) => node(p, conv2d, { x: p.x, ...p.one, residual: p.g.input("r", tensor(2, 35, 6)) }, { ...plain, lead: 1 }),
+      "residual [2, 35, 6] cannot be added to [2, 36, 6]",
+    ],
+    [
+      "queries without keys",
+      (p) => node(p, attention, { q: tokensOf(p, 1, 3, 8) }, { heads: 2 }),
+      "attention takes qkv, or q and kv; give one or the other",
+    ],
+    [
+      "attention of something that is no sequence of tokens",
+      (p) => node(p, attention, { qkv: p.x }, { heads: 2 }),
+      "attention needs [sequences, tokens, channels], got [2, 5, 7, 8]",
+    ],
+    [
+      "a width that is not three parts",
+      (p) => node(p, attention, { qkv: tokensOf(p, 1, 3, 8) }, { heads: 2 }),
+      "[1, 3, 8] does not divide into queries, keys and values",
+    ],
+    [
+      "heads that do not divide the width",
+      (p) => node(p, attention, { qkv: tokensOf(p, 1, 3, 36) }, { heads: 2 }),
+      "12 channels in 2 heads are 6 each; a head has a multiple of 4 and at most 128",
+    ],
+    [
+      "a head that is too wide",
+      (p) => node(p, attentionShares, { qkv: tokensOf(p, 1, 3, 396) }, { heads: 1 }),
+      "132 channels in 1 heads are 132 each; a head has a multiple of 4 and at most 128",
+    ],
+    [
+      "queries of another width",
+      (p) => node(p, attention, { q: tokensOf(p, 1, 3, 8), kv: p.g.input("kv", tensor(1, 5, 8)) }, { heads: 1 }),
+      "queries [1, 3, 8] do not fit keys and values [1, 5, 8]; they must be [1, 3, 4]",
+    ],
+    [
+      "a row that is not there",
+      (p) => node(p, takeRow, { x: tokensOf(p, 2, 3, 8) }, { row: 3 }),
+      "there is no row 3 among 3; rows count from 0",
+    ],
+    [
+      "more rows than there are",
+      (p) => node(p, addRows, { into: tokensOf(p, 2, 3, 8), x: p.g.input("more", tensor(4, 8)) }, { at: 3 }),
+      "4 rows from row 3 do not fit [2, 3, 8], which has 6",
+    ],
+    [
+      "rows of another width",
+      (p) => node(p, addRows, { into: tokensOf(p, 2, 3, 8), x: p.g.input("more", tensor(4, 7)) }, { at: 0 }),
+      "rows of 7 channels cannot be added to rows of 8",
+    ],
+    [
+      "a history of two frames at once",
+      (p) => node(p, history, { x: tokensOf(p, 1, 2, 8), state: state(p.g, 5, 8) }, {}),
+      "a history takes one frame at a time, got [1, 2, 8]",
+    ],
+    [
+      "a history without room for its mark",
+      (p) => node(p, history, { x: tokensOf(p, 1, 1, 8), state: state(p.g, 1, 8) }, {}),
+      "the state [1, 8] must be [frames + 1, 8]",
+    ],
+    [
+      "a scale of another width",
+      (p) => node(p, layerNorm, { x: p.x, scale: p.one.w, shift: p.one.bias }, { epsilon: 1e-5 }),
+      "scale holds 64 elements, 8 channels are stored as 8",
+    ],
+    [
+      "layer norm without an epsilon",
+      (p) => node(p, layerNorm, { x: p.x, scale: p.one.bias, shift: p.one.bias }, { epsilon: 0 }),
+      "0 is not positive",
+    ],
+    [
+      "positions of other tokens",
+      (p) => node(p, tokens, { cls: p.one.bias, pos: p.one.w }, { frames: 2, tokens: 7, width: 6 }),
+      "pos holds 64 elements, 7 tokens of 6 are stored as 56",
     ],
   ])("%s", (_what, build, message) => {
     let error: unknown;

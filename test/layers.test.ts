@@ -58,7 +58,7 @@ const RULES: readonly (readonly [from: RegExp, allowed: RegExp])[] = [
   [/^host\/page\//, /^(?!host\/(?!page\/)|cli\/|index\.ts|node:)/], // runs in the browser, and runs the library
   [/^host\//, /^(core\/|weights\/|node:|webgpu$|puppeteer-core$)/],
   [/^cli\//, /./],
-  [/^(classifier|run|compare)\.ts$/, /^(?!host\/|cli\/|index\.ts|node:)/],
+  [/^(ceilings|classifier|compare|explain|profile|run)\.ts$/, /^(?!host\/|cli\/|index\.ts|node:)/],
   [/^kernels\.gen\.ts$/, /^$/],
 ];
 

@@ -71,7 +71,7 @@ beforeAll(async () => {
   const plans = kinds.flatMap((kind) => tested.map(({ graph }) => plan(graph, fixture.as(kind).caps)));
   const dispatches = plans.flatMap(({ steps }) => steps.map((step) => step.dispatch));
   await Promise.all(dispatches.map((d) => compile(fixture.gpu.device, d.kernel, d.consts)));
-});
+}, 180_000);
 
 describe("ops against f64", () => {
   it("every op has cases, and every case has work to count", () => {
@@ -129,6 +129,7 @@ describe("more than 65,535 workgroups", () => {
     ["maxPool", ops.maxPool, { kernel: 3, stride: 1, pad: 1 }, [...pixels, 3], []],
     ["mean", ops.mean, { groups: 3 * 151 * 149 }, [...pixels, 3], []],
     ["softmax", ops.softmax, {}, [...pixels, 3], []],
+    ["takeRow", ops.takeRow, { row: 1 }, [67_000, 2, 3], []],
     ["temporalShift", ops.temporalShift, { frames: 3, mode: "both", fold: 1 }, [...pixels, 3], []],
     ["packOperand", ops.packOperand, { transposed: true }, [1039, 1041], []],
   ])("%s", async (name, op, attrs, shape, weight) => {

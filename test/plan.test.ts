@@ -4,12 +4,12 @@ import { type Graph, GraphBuilder, type Value, wantedTensors } from "../src/core
 import type { Caps } from "../src/core/op.ts";
 import { BINDING_ALIGNMENT, type Plan, plan, printPlan } from "../src/core/plan.ts";
 import { channels, elements, roundUp, tensor } from "../src/core/tensor.ts";
-import { buildModel, MODEL_NAMES } from "../src/models/index.ts";
+import { buildModel, MODEL_NAMES, type ModelDescription } from "../src/models/index.ts";
 import { unit } from "../src/models/layers.ts";
 import { conv2d, depthwise, LINEAR, matmul, maxPool, mean, packOperand, pad, RELU, softmax } from "../src/ops/index.ts";
 import { createSession } from "../src/session.ts";
 import { Random } from "./cases/random.ts";
-import { describeModel } from "./describe_model.ts";
+import { describeModel, stamShape } from "./describe_model.ts";
 import { poison, useGpu } from "./gpu.ts";
 import { syntheticTensor } from "./synthetic.ts";
 
@@ -209,6 +209,43 @@ describe("models at 8x224", () => {
     // The figures of ARCHITECTURE.md.
     expect((planned.bytes.planned / 1e6).toFixed(2)).toBe("6.02");
     expect((leastSlots(planned) / 1e6).toFixed(2)).toBe("6.92");
+  });
+});
+
+describe("stam in groups of frames", () => {
+  const planned = (frames: number, more: Partial<ModelDescription> = {}) =>
+    plan(buildModel(describeModel("stam", { frames, ...more })), CPU);
+
+  it("of 16 frames takes at most 80 MB, at most what it is allowed, and hardly more than the lower bound", () => {
+    const sizes: number[] = [];
+    for (const activationBytes of [undefined, 40e6, 24e6, 17e6]) {
+      const found = planned(16, activationBytes ? { activationBytes } : {});
+      checkPlaces(found);
+      expect(found.bytes.lowerBound).toBe(leastBytes(found));
+      expect(found.bytes.planned).toBeLessThanOrEqual(activationBytes ?? 80e6);
+      expect(found.bytes.planned).toBeLessThanOrEqual(1.15 * found.bytes.lowerBound);
+      sizes.push(found.graph.nodes.filter(({ name }) => name.startsWith("patch_embed")).length);
+    }
+    expect(sizes).toEqual([1, 3, 6, 16]); // passes of the spatial network, the fewer the better
+  });
+
+  it("keeps weights once, whatever the number of groups", () => {
+    const [whole, parts] = [planned(16), planned(16, { activationBytes: 24e6 })];
+    expect(parts.bytes.weights).toBe(whole.bytes.weights);
+    expect((whole.bytes.weights / 1e6).toFixed(1)).toBe("477.6");
+  });
+
+  it("of 64 frames takes at most 80 MB; its ring of features is the stream's only state", () => {
+    expect(planned(64).bytes.planned).toBeLessThanOrEqual(80e6);
+    const stream = planned(1, { transformer: stamShape(16) });
+    expect(stream.bytes.states).toBe(17 * 768 * 4);
+    expect(stream.bytes.planned).toBeLessThanOrEqual(4e6);
+  });
+
+  it("says how much a frame needs when it is allowed less", () => {
+    expect(() => planned(16, { activationBytes: 10e6 })).toThrow(
+      /^stam takes 16\.5 MB of activations at least, and 10\.0 are allowed; allow more$/,
+    );
   });
 });
 

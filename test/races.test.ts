@@ -37,6 +37,9 @@ function memoryOf({ graph }: Plan, feeds: Feeds, weights: OpCase["weights"]): Me
 /** One workgroup for the whole dispatch: the interpreter compares the threads of a workgroup. */
 const WHOLE = 256;
 
+/** Threads that share memory are interpreted as they are: a workgroup of theirs does not grow. */
+const shares = ({ code }: Kernel) => code.includes("var<workgroup>");
+
 function interpret(dispatch: Dispatch, memory: Memory) {
   const { kernel, params, bind } = dispatch;
   const bindings: Record<number, unknown> = {};
@@ -49,7 +52,8 @@ function interpret(dispatch: Dispatch, memory: Memory) {
     bindings[index] = { uniform: view.buffer };
   }
   // Interpreter 1.6.0 converts a matrix to zeros; mat4x4f of a mat4x4f is the matrix itself.
-  const code = specialise(kernel, { ...dispatch.consts, WG: WHOLE }).replace(/mat4x4f\((w\[[^\]]*\])\)/g, "$1");
+  const WG = shares(kernel) ? kernel.consts.WG! : WHOLE;
+  const code = specialise(kernel, { ...dispatch.consts, WG }).replace(/mat4x4f\((w\[[^\]]*\])\)/g, "$1");
   return detectRaces(code, "main", [1, 1, 1], { 0: bindings });
 }
 
@@ -60,7 +64,10 @@ const smallest = new Map<string, { opCase: OpCase; planned: Plan }>();
 for (const opCase of CASES.filter(({ bench }) => !bench)) {
   for (const kind of ["gpu", "cpu"] as const) {
     const planned = plan(opCase.graph, { kind, f16: false, subgroups: false, timestamps: false });
-    if (planned.steps.some(({ dispatch }) => threads(dispatch) > WHOLE)) continue;
+    if (
+      planned.steps.some(({ dispatch: d }) => threads(d) > (shares(d.kernel) ? (d.kernel.consts.WG as number) : WHOLE))
+    )
+      continue;
     const dispatch = planned.steps[0]!.dispatch;
     const name = variantName(dispatch.kernel, dispatch.consts);
     if (opCase.bytes < (smallest.get(name)?.opCase.bytes ?? Number.POSITIVE_INFINITY)) {

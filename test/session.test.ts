@@ -1,5 +1,6 @@
 // A session from outside: what a run makes, remembers, refuses and survives.
 import { describe, expect, it } from "vitest";
+import { fail } from "../src/core/fail.ts";
 import { type Graph, GraphBuilder, wantedTensors } from "../src/core/graph.ts";
 import type { Kernel } from "../src/core/kernel.ts";
 import type { OpDef } from "../src/core/op.ts";
@@ -518,6 +519,62 @@ describe("making a session", () => {
       message: 'the tensor "stem.bias" was not loaded',
     });
     expect(alive.made()).toBeGreaterThan(0);
+    expect(alive.left()).toBe(0);
+    gpu.dispose();
+  });
+
+  it("asks for tensors one after another, in the order that the source prefers, and for none twice", async () => {
+    const graph = tinyNet(2);
+    const weights = weightsOf(graph);
+    const keys = [...weights.keys()].reverse();
+    const asked: string[] = [];
+    let waiting = 0;
+    const get = async (name: string) => {
+      expect(++waiting).toBe(1);
+      asked.push(name);
+      await new Promise((done) => setTimeout(done, 1));
+      waiting--;
+      return weights.get(name);
+    };
+    using session = await createSession(fixture.as("gpu"), graph, { keys: () => keys, get });
+    expect(asked).toEqual(keys);
+    using plain = await open(graph);
+    const video = frame(5, 2 * TINY);
+    expect(await session.run({ video })).toEqual(await plain.run({ video }));
+  });
+
+  it("while a tensor cannot be read: its error, nothing is asked for after it, and every buffer is destroyed", async () => {
+    const gpu = await ownGpu();
+    const alive = watchBuffers(gpu.device);
+    const graph = tinyNet(1);
+    const weights = weightsOf(graph);
+    const asked: string[] = [];
+    const get = async (name: string) => {
+      asked.push(name);
+      if (asked.length === 3) fail("truncated", "the connection broke");
+      return weights.get(name);
+    };
+    const failed = createSession(gpu, graph, { keys: () => weights.keys(), get });
+    await expect(failed).rejects.toMatchObject({ code: "truncated", message: "the connection broke" });
+    expect(asked.length).toBe(3);
+    expect([alive.made() > 3, alive.left()]).toEqual([true, 0]);
+    gpu.dispose();
+  });
+
+  it("aborted while a tensor is read: nothing is asked for after it, and every buffer is destroyed", async () => {
+    const gpu = await ownGpu();
+    const alive = watchBuffers(gpu.device);
+    const graph = tinyNet(1);
+    const weights = weightsOf(graph);
+    const controller = new AbortController();
+    let asked = 0;
+    const get = async (name: string) => {
+      if (++asked === 3) controller.abort();
+      return weights.get(name);
+    };
+    const failed = createSession(gpu, graph, { keys: () => weights.keys(), get }, { signal: controller.signal });
+    await expect(failed).rejects.toMatchObject({ name: "AbortError" });
+    expect(asked).toBe(3);
     expect(alive.left()).toBe(0);
     gpu.dispose();
   });

@@ -15,6 +15,14 @@ const GAIN: Readonly<Record<string, number>> = {
   conv3: 1,
   head: 1,
   out: 1,
+  fc1: 2,
+  linear1: 2,
+  qkv: 2,
+  self_attn: 2,
+  proj: 1,
+  fc2: 1,
+  out_proj: 1,
+  linear2: 1,
   g: 0.5,
   downsample: 0.25,
   theta: 0.1,
@@ -42,12 +50,14 @@ function formula(name: string, shape: readonly number[]): (u: number) => number 
   const unit = name.slice(0, Math.max(dot, 0));
   const leaf = name.slice(dot + 1);
   if (name === "video" || name === "image") return (u) => 4 * (u - 0.5);
-  if (leaf === "bias" || leaf === "running_mean") return (u) => 0.4 * (u - 0.5);
+  if (leaf === "cls_token" || leaf === "pos_embed") return (u) => 2 * u - 1;
+  if (leaf.endsWith("bias") || leaf === "running_mean") return (u) => 0.4 * (u - 0.5);
   if (leaf === "running_var") return (u) => 0.5 + u;
   if (unit.endsWith(".bn")) {
     const scale = unit.endsWith(".conv3.bn") ? 0.5 : 1;
     return (u) => (0.5 + u) * scale;
   }
+  if (/norm[12]?$/.test(unit)) return (u) => 0.5 + u;
   const gain = GAIN[unit.slice(unit.lastIndexOf(".") + 1)];
   if (gain === undefined) throw new Error(`no synthetic recipe for '${name}'`);
   const fanIn = shape.slice(1).reduce((product, extent) => product * extent, 1);

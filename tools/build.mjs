@@ -12,9 +12,13 @@ const dist = join(root, "dist");
 const COMMON = { bundle: true, format: "esm", target: "es2022", logLevel: "error", absWorkingDir: root };
 const BROWSER = { ...COMMON, platform: "browser", minify: true, sourcemap: true, legalComments: "none" };
 
-/** The bundles by name. Only the command line may use Node; the library and the page must build for a browser. */
+/**
+ * The bundles by name. The library is split: what it imports on demand (the torch readers) is a file of its own beside it,
+ * index-torch.js, and what both need a third, index-chunk.js. Only the command line may use Node; the library and the page
+ * must build for a browser.
+ */
 const BUNDLES = {
-  index: { ...BROWSER, entryPoints: ["src/index.ts"] },
+  index: { ...BROWSER, entryPoints: ["src/index.ts"], splitting: true, chunkNames: "index-[name]" },
   labels: { ...BROWSER, entryPoints: ["src/labels/index.ts"] },
   page: { ...BROWSER, entryPoints: ["src/host/page/main.ts"] },
   demo: { ...BROWSER, entryPoints: ["bench/demo/demo.ts"] },
@@ -28,15 +32,14 @@ const BUNDLES = {
   },
 };
 
-/** Builds everything; returns the paths written. */
+/** Builds everything; returns the paths of the scripts written. */
 export async function buildAll() {
   await generateKernels();
   const paths = [];
   for (const [name, options] of Object.entries(BUNDLES)) {
-    const outfile = join(dist, `${name}.js`);
-    const { outputFiles } = await build({ ...options, outfile, write: false });
+    const { outputFiles } = await build({ ...options, outdir: dist, entryNames: name, write: false });
     for (const file of outputFiles) replace(file);
-    paths.push(outfile);
+    paths.push(...outputFiles.map(({ path }) => path).filter((path) => path.endsWith(".js")));
   }
   return paths;
 }
@@ -55,7 +58,7 @@ function printSizes(paths) {
   for (const path of paths) {
     const code = readFileSync(path);
     const gzip = gzipSync(code, { level: 9 }).length;
-    console.log(`${path.slice(root.length + 1).padEnd(16)} ${code.length} bytes, ${gzip} gzip -9`);
+    console.log(`${path.slice(root.length + 1).padEnd(20)} ${code.length} bytes, ${gzip} gzip -9`);
   }
 }
 

@@ -24,6 +24,7 @@ export function parseArguments(command: Command, argv: readonly string[]): Argum
     count: (name) => (flags.has(name) ? Number(flags.get(name)![0]) : undefined),
     all: (name) => flags.get(name) ?? [],
     positional: (name) => positionals[indexOf(name)]!,
+    optional: (name) => positionals[indexOf(name)],
   };
 }
 
@@ -55,7 +56,7 @@ function checkValue(command: Command, flag: Flag, value: string): void {
 
 function checkPositionals(command: Command, given: readonly string[]): void {
   const missing = command.positionals[given.length];
-  if (missing) misuse(command, `${missing.name} is missing (${missing.text})`);
+  if (missing && !missing.optional) misuse(command, `${missing.name} is missing (${missing.text})`);
   const extra = given[command.positionals.length];
   if (extra !== undefined) misuse(command, `unexpected argument "${extra}"`);
 }

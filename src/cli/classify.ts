@@ -8,8 +8,10 @@ import { openPage } from "../host/page.ts";
 import type { Span } from "../labels/index.ts";
 import { MODEL_NAMES } from "../models/index.ts";
 import { openCheckpoint } from "../weights/checkpoint.ts";
+import { recognise } from "../weights/recognise.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { modelNamed } from "./execute.ts";
+import { checkPlace, writeWhole } from "./output.ts";
 
 const DEFAULT_TOP = 5;
 const ONLINE = "tsm-mobilenetv2-online";
@@ -26,7 +28,7 @@ export const classifyCommand: Command = {
       text: "a .safetensors, .pth, .pth.tar or .pt file (default: Kinema's motion model)",
     },
     { name: "model", value: "MODEL", allowed: MODEL_NAMES, text: "overrules what the file's tensor names say" },
-    { name: "online", text: `frame by frame, a line per change: short for --model ${ONLINE}` },
+    { name: "online", text: "frame by frame, a line per change: an online model, or stam as a stream" },
     { name: "labels", value: "FILE", text: "a line a class, in the model's order" },
     { name: "frames", value: "T", allowed: "count", text: "frames in the clip (default: the checkpoint's, else 8)" },
     {
@@ -35,6 +37,7 @@ export const classifyCommand: Command = {
       allowed: ["uniform", "dense"],
       text: "frames spread over the whole video, or every 64/T-th from its start (default uniform)",
     },
+    { name: "explain", value: "PNG", text: "draw what a stam or vit looked at: a heat map a frame, a weight a frame" },
     { name: "top", value: "K", allowed: "count", text: `labels to print (default ${DEFAULT_TOP})` },
     { name: "json", text: "print one JSON object" },
   ],
@@ -47,13 +50,21 @@ async function classify({ args, signal, progress, print, note }: CommandContext)
     args.text("weights") ??
     shippedWeights() ??
     fail("usage", "no weights; give --weights FILE, a .safetensors or .pth file");
-  const model = args.has("online") ? ONLINE : args.text("model");
-  if (args.has("online") && (args.text("model") ?? ONLINE) !== ONLINE)
-    fail("usage", `--online is --model ${ONLINE}; leave --model ${args.text("model")} out, or --online`);
+  const online = args.has("online");
+  const wanted = args.text("model");
+  if (online && wanted !== undefined && wanted !== ONLINE && wanted !== "stam")
+    fail("usage", `--online is for ${ONLINE} and stam; leave --model ${wanted} out, or --online`);
+  const picture = args.text("explain");
+  if (picture !== undefined && online)
+    fail("usage", "--explain draws the frames of a clip, --online has none; leave one of them out");
+  if (picture !== undefined) await checkPlace(picture, "--explain");
   const frames = args.count("frames");
   // The files are looked at before a browser is started: what is wrong with them is said at once.
   if ((await fileSource(video)).size === 0) fail("bad-video", `${video} is empty; give a video file`);
-  await openCheckpoint(await fileSource(weights));
+  const recognised = recognise(await openCheckpoint(await fileSource(weights)));
+  const model = wanted ?? (online && recognised.model !== "stam" ? ONLINE : undefined);
+  if (picture !== undefined && (model ?? recognised.model) !== "stam" && (model ?? recognised.model) !== "vit")
+    fail("usage", `--explain draws the attention of a stam or vit; ${model ?? recognised.model ?? weights} has none`);
   const labels = args.text("labels") === undefined ? undefined : await readLabels(args.text("labels")!);
   const browser = await launchBrowser({ onFirst: note, signal });
   try {
@@ -65,6 +76,8 @@ async function classify({ args, signal, progress, print, note }: CommandContext)
       ...(model ? { model: modelNamed(model) } : {}),
       ...(labels ? { labels } : {}),
       ...(frames ? { frames } : {}),
+      ...(online ? { online } : {}),
+      ...(picture === undefined ? {} : { explain: true }),
       sampling: args.text("sampling") === "dense" ? "dense" : "uniform",
       top: args.count("top") ?? DEFAULT_TOP,
     };
@@ -75,10 +88,16 @@ async function classify({ args, signal, progress, print, note }: CommandContext)
       progress.update(phase, fraction);
     };
     const result = await page.call<ClassifyResult>("classify", call, { signal, onProgress });
-    print(json ? `${JSON.stringify(result)}\n` : asText(result));
+    if (picture !== undefined) await writeWhole(picture, result.explained!.png);
+    print(json ? asJson(result) : asText(result));
   } finally {
     await browser.close();
   }
+}
+
+/** The result as one line of JSON; of the picture, which is a file, only the frames' weights. */
+function asJson({ explained, ...result }: ClassifyResult): string {
+  return `${JSON.stringify({ ...result, ...(explained ? { weights: explained.frames } : {}) })}\n`;
 }
 
 async function readLabels(path: string): Promise<string[]> {
@@ -94,12 +113,13 @@ const spanLine = ({ from, to, label, score }: Span): string =>
   `${seconds(from)} - ${seconds(to)} s  ${percent(score)}  ${label}`;
 
 /** What is left to print once the finished spans are out: the last span or the ranking, then how it was done. */
-function asText({ model, adapter, top, spans, frames, ms, bytes }: ClassifyResult): string {
+function asText({ model, adapter, top, spans, frames, explained, ms, bytes }: ClassifyResult): string {
   const lines = spans ? spans.slice(-1).map(spanLine) : top.map(({ label, score }) => `${percent(score)}  ${label}`);
   const mb = (count: number) => `${(count / 1e6).toFixed(1)} MB`;
   const times = Object.entries(ms).map(([phase, time]) => `${phase} ${Math.round(time)} ms`);
   lines.push("", `${model} on ${adapter}`);
   lines.push(frames.length > 16 ? `${frames.length} frames` : `frames ${frames.join(" ")}`);
+  if (explained?.frames) lines.push(`weights ${explained.frames.map((share) => share.toFixed(3)).join(" ")}`);
   lines.push(times.join(", "));
   lines.push(`weights ${mb(bytes.weights)}, activations ${mb(bytes.activations)}, states ${mb(bytes.states)}`);
   return `${lines.join("\n")}\n`;

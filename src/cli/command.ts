@@ -15,6 +15,8 @@ export interface Flag {
 export interface Positional {
   /** As help shows it: "VIDEO". */
   readonly name: string;
+  /** May be left out; only the last may. */
+  readonly optional?: boolean;
   readonly text: string;
 }
 
@@ -28,8 +30,10 @@ export interface Arguments {
   count(name: string): number | undefined;
   /** Values of a flag that repeats, in order. */
   all(name: string): readonly string[];
-  /** Value of positional `name`, all of which are required. */
+  /** Value of positional `name`, one that is required. */
   positional(name: string): string;
+  /** Value of positional `name`, one that may be left out. */
+  optional(name: string): string | undefined;
 }
 
 /** What a command is given. */

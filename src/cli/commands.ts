@@ -1,8 +1,15 @@
 import { classifyCommand } from "./classify.ts";
 import type { Command } from "./command.ts";
 import { inspectCommand } from "./inspect_command.ts";
+import { profileCommand } from "./profile.ts";
 import { runCommand } from "./run.ts";
 import { verifyCommand } from "./verify.ts";
 
 /** Every command, in the order of help. */
-export const commands: readonly Command[] = [classifyCommand, runCommand, verifyCommand, inspectCommand];
+export const commands: readonly Command[] = [
+  classifyCommand,
+  runCommand,
+  verifyCommand,
+  inspectCommand,
+  profileCommand,
+];

@@ -36,6 +36,7 @@ async function inNode(options: ExecuteOptions): Promise<TensorResult> {
       model: options.model,
       ...(options.padding ? { padding: options.padding } : {}),
       ...(options.dtype ? { dtype: options.dtype } : {}),
+      ...(options.activationBytes ? { activationBytes: options.activationBytes } : {}),
       taps: options.taps === "all" ? [...file.tensors.keys()] : (options.taps ?? []),
       signal: options.signal,
       onProgress: ({ phase, fraction }) => options.onProgress("prepare", (phase === "upload" ? 0 : 0.5) + fraction / 2),
@@ -88,13 +89,21 @@ export function modelNamed(name: string): ModelName {
   );
 }
 
-/** `--set padding=same`. @throws "usage" for anything else */
-export function settings(list: readonly string[]): { padding?: "symmetric" | "same" } {
-  const chosen: { padding?: "symmetric" | "same" } = {};
+/** What `--set` changes. */
+export interface Settings {
+  readonly padding?: "symmetric" | "same";
+  /** `--set activations=MB`. */
+  readonly activationBytes?: number;
+}
+
+/** `--set padding=same --set activations=24`. @throws "usage" for anything else */
+export function settings(list: readonly string[]): Settings {
+  const chosen: { -readonly [Key in keyof Settings]: Settings[Key] } = {};
   for (const entry of list) {
-    const [key, value] = entry.split("=");
+    const [key, value = ""] = entry.split("=");
     if (key === "padding" && (value === "same" || value === "symmetric")) chosen.padding = value;
-    else fail("usage", `--set ${entry}: what can be set is padding=same or padding=symmetric`);
+    else if (key === "activations" && /^[1-9]\d{0,5}$/.test(value)) chosen.activationBytes = Number(value) * 1e6;
+    else fail("usage", `--set ${entry}: what can be set is padding=same, padding=symmetric or activations=MEGABYTES`);
   }
   return chosen;
 }

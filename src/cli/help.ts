@@ -25,7 +25,7 @@ ${table([...positionals, ...flags])}
 }
 
 function usage(command: Command): string {
-  return [command.name, ...command.positionals.map(({ name }) => name)].join(" ");
+  return [command.name, ...command.positionals.map(({ name, optional }) => (optional ? `[${name}]` : name))].join(" ");
 }
 
 function written(flag: Flag): string {

@@ -2,7 +2,7 @@
 import { fileSource } from "../host/file_source.ts";
 import type { Checkpoint, TensorInfo } from "../weights/checkpoint.ts";
 import { openCheckpoint } from "../weights/checkpoint.ts";
-import type { Recognised } from "../weights/recognise.ts";
+import type { Recognised, Transformer } from "../weights/recognise.ts";
 import { recognise } from "../weights/recognise.ts";
 
 /**
@@ -31,7 +31,8 @@ function countDTypes(tensors: Iterable<TensorInfo>): Record<string, DTypeCount> 
 
 function asJson(checkpoint: Checkpoint, recognised: Recognised): string {
   const tensors = [...checkpoint.tensors.values()];
-  const { model, shifted, classes, segments, shiftDivisor, padding, folded, ignored, unknown } = recognised;
+  const { model, shifted, classes, segments, shiftDivisor, padding, folded, transformer, ignored, unknown } =
+    recognised;
   const report = {
     file: checkpoint.name,
     container: checkpoint.container,
@@ -49,6 +50,7 @@ function asJson(checkpoint: Checkpoint, recognised: Recognised): string {
     shiftDivisor,
     padding,
     folded,
+    transformer,
     ignored: ignored.length,
     unknown,
     metadata: checkpoint.metadata,
@@ -97,20 +99,46 @@ function truncation(checkpoint: Checkpoint, tensors: readonly TensorInfo[]): str
 }
 
 function modelLines(recognised: Recognised): [string, string][] {
-  const { model, shifted, classes, segments, shiftDivisor, padding, folded, ignored, unknown } = recognised;
+  const { model, classes, transformer, ignored, unknown } = recognised;
   const lines: [string, string][] = [["model", model ?? "not recognised"]];
   if (model !== null) {
-    lines.push(["shift", shifted.length === 0 ? "none" : `${shifted.length} units, 1/${shiftDivisor} of the channels`]);
-    if (shifted.length > 0) lines.push(["", shifted.join(" ")]);
+    lines.push(...(transformer ? transformerLines(transformer) : unitLines(recognised)));
     lines.push(["classes", classes === null ? "no classifier" : String(classes)]);
-    lines.push(["segments", segments === null ? "not stated" : String(segments)]);
-    lines.push(["padding", padding], ["batch norm", folded ? "folded" : "separate"]);
   }
   if (ignored.length > 0) lines.push(["not needed", `${ignored.length} tensors`]);
   if (model !== null && unknown.length > 0) {
     const more = unknown.length > 8 ? ` and ${unknown.length - 8} more` : "";
     lines.push(["unknown", `${unknown.length}: ${unknown.slice(0, 8).map(printable).join(", ")}${more}`]);
   }
+  return lines;
+}
+
+/** Networks of convolution units: TSM and MobileNetV2. */
+function unitLines({ shifted, segments, shiftDivisor, padding, folded }: Recognised): [string, string][] {
+  const lines: [string, string][] = [
+    ["shift", shifted.length === 0 ? "none" : `${shifted.length} units, 1/${shiftDivisor} of the channels`],
+  ];
+  if (shifted.length > 0) lines.push(["", shifted.join(" ")]);
+  lines.push(["segments", segments === null ? "not stated" : String(segments)]);
+  lines.push(["padding", padding], ["batch norm", folded ? "folded" : "separate"]);
+  return lines;
+}
+
+function transformerLines(t: Transformer): [string, string][] {
+  const { resize, filter, crop, mean, std } = t.preprocessing;
+  const lines: [string, string][] = [
+    ["blocks", `${t.depth}, width ${t.width}, ${t.heads} heads, hidden ${t.hidden}, patches of ${t.patch} pixels`],
+  ];
+  if (t.frames !== null) {
+    const layers = `${t.temporalDepth} layers, ${t.temporalHeads} heads, hidden ${t.temporalHidden}`;
+    lines.push(["temporal", layers], ["clip", `${t.frames} frames`]);
+  }
+  lines.push(
+    ["input", `resize ${resize} ${filter}, crop ${crop}, mean ${mean.join(" ")}, std ${std.join(" ")}`],
+    ["layer norm", `epsilon ${t.epsilon.toExponential()}`],
+    ["qkv bias", t.qkvBias ? "stored" : "not stored, zeros"],
+  );
+  for (const fault of t.faults) lines.push(["fault", printable(fault)]);
   return lines;
 }
 

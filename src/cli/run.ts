@@ -1,14 +1,13 @@
-import { access, constants, rename, rm, stat, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
 import { fail } from "../core/fail.ts";
 import { writeSafetensors } from "../weights/safetensors.ts";
 import { type Command, type CommandContext, type Flag, ON } from "./command.ts";
 import { execute, modelNamed, settings } from "./execute.ts";
+import { checkPlace, writeWhole } from "./output.ts";
 
 /** Flags that `run` and `verify` share. */
 export const EXECUTION_FLAGS: readonly Flag[] = [
   { name: "weights", value: "FILE", text: "a .safetensors, .pth, .pth.tar or .pt file" },
-  { name: "set", value: "KEY=VALUE", repeats: true, text: "padding=same or padding=symmetric" },
+  { name: "set", value: "KEY=VALUE", repeats: true, text: "padding=same, padding=symmetric, activations=MEGABYTES" },
   { name: "dtype", value: "TYPE", allowed: ["f32", "f16"], text: "how weights are stored (default f32)" },
   ON,
 ];
@@ -33,7 +32,11 @@ export const runCommand: Command = {
   positionals: [{ name: "MODEL", text: "the model, as inspect names it" }],
   flags: [
     ...EXECUTION_FLAGS,
-    { name: "in", value: "FILE", text: 'safetensors with "video" [T,3,H,W], or "image" [N,3,H,W] for mobilenetv2' },
+    {
+      name: "in",
+      value: "FILE",
+      text: 'safetensors with "video" [T,3,H,W], or "image" [N,3,H,W] for mobilenetv2 and vit',
+    },
     { name: "out", value: "FILE", text: 'safetensors to write: "logits", or "features" without a classifier' },
   ],
   async run(context) {
@@ -41,7 +44,7 @@ export const runCommand: Command = {
     const options = execution(context);
     const input = args.text("in") ?? fail("usage", "no input; give --in FILE");
     const out = args.text("out") ?? fail("usage", "no output; give --out FILE");
-    await checkPlace(out);
+    await checkPlace(out, "--out");
     const { tensors, adapter, model, ms } = await execute({ ...options, input });
     const entries = tensors.map(
       ({ name, shape, data }) => [name, { dtype: "F32" as const, shape: [...shape], data }] as const,
@@ -53,26 +56,3 @@ export const runCommand: Command = {
     );
   },
 };
-
-/** Refuses a place where no file can be written, before a model is run for it. */
-async function checkPlace(path: string): Promise<void> {
-  const there = await stat(path).catch(() => null);
-  if (there?.isDirectory()) fail("usage", `${path} is a folder; give --out the name of a file`);
-  await access(dirname(path), constants.W_OK).catch((error) => cannotWrite(path, error));
-}
-
-function cannotWrite(path: string, error: unknown): never {
-  return fail("usage", `${path} cannot be written: ${error instanceof Error ? error.message : error}`);
-}
-
-/** Writes a file that is there whole or not at all. */
-async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
-  const part = `${path}.${process.pid}.part`;
-  try {
-    await writeFile(part, bytes);
-    await rename(part, path);
-  } catch (error) {
-    await rm(part, { force: true });
-    cannotWrite(path, error);
-  }
-}

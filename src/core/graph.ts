@@ -13,6 +13,13 @@ export interface WeightSource {
   pack(get: (name: string) => Float32Array): Float32Array<ArrayBuffer>;
 }
 
+/** Checkpoint tensors by canonical name, row-major f32: a Map, or a reader that fetches each one when it is asked for. */
+export interface TensorSource {
+  /** The names, in the order in which they are best asked for. */
+  keys(): Iterable<string>;
+  get(name: string): Float32Array | undefined | Promise<Float32Array | undefined>;
+}
+
 /** A tensor of the graph. `temp`s share memory; inputs are temps that the caller fills; states live from frame to frame. */
 export interface Value {
   readonly id: number;

@@ -2,9 +2,10 @@ import { fail } from "./fail.ts";
 import type { Consts, Kernel } from "./kernel.ts";
 
 /**
- * The kernel's source with named consts given new values, the loops marked `// unroll` written out, and the arrays
- * marked `// registers` split into one variable an element. The file is legal WGSL before and after. It matters because
- * a private array with a dynamic index lives in memory on every compiler, and on some any private array does.
+ * The kernel's source with named consts given new values, the branches that they rule out left out, the loops marked
+ * `// unroll` written out, and the arrays marked `// registers` split into one variable an element. The file is legal WGSL
+ * before and after. It matters because a private array with a dynamic index lives in memory on every compiler, and on some
+ * any private array does; and because a compiler works on a dead branch before it drops it.
  *
  * @param retype new types for bindings, e.g. `{ frame: "texture_external" }`; one with a half type (`mat4x4h`) enables f16
  * @throws "graph" when a const or binding is not in the file
@@ -29,7 +30,7 @@ export function specialise(kernel: Kernel, consts: Consts, retype: Readonly<Reco
   const table = constTable(code);
   // On the same line, so that a compiler's line numbers stay those of the kernel file.
   if (Object.values(retype).some((type) => /h>$/.test(type))) code = `enable f16; ${code}`;
-  return intoRegisters(unroll(code, table, kernel.name), table, kernel.name);
+  return intoRegisters(unroll(prune(code, table, kernel.name), table, kernel.name), table, kernel.name);
 }
 
 /** Module consts with the source text of their values. */
@@ -37,6 +38,35 @@ function constTable(code: string): Map<string, string> {
   const table = new Map<string, string>();
   for (const m of code.matchAll(/^const (\w+)\s*(?::\s*\w+)?\s*=\s*([^;]+);/gm)) table.set(m[1]!, m[2]!);
   return table;
+}
+
+/** `if` on a bool const, or on two integer consts or literals that are compared. */
+const BRANCH = /\bif \((?:([A-Z]\w*)|([A-Z]\w*|\d+u?) (==|!=) ([A-Z]\w*|\d+u?))\) \{/g;
+
+/** Leaves out the branches that consts rule out; a branch that is taken stays as a block, and every line where it was. */
+function prune(code: string, consts: ReadonlyMap<string, string>, where: string): string {
+  let at = 0;
+  for (;;) {
+    BRANCH.lastIndex = at;
+    const match = BRANCH.exec(code);
+    if (!match) return code;
+    const [head, flag, left, relation, right] = match;
+    const known = [flag, left, right].every((name) => name === undefined || /^\d/.test(name) || consts.has(name));
+    const chained = /\belse\s*$/.test(code.slice(0, match.index));
+    const end = matching(code, match.index + head.length - 1, "{}", where) + 1;
+    const tail = /^\s*else\s*(if\b)?/.exec(code.slice(end));
+    at = match.index + 1;
+    if (!known || chained || tail?.[1]) continue;
+    const taken = flag
+      ? consts.get(flag) === "true"
+      : (evaluate(left!, consts, where) === evaluate(right!, consts, where)) === (relation === "==");
+    const other = end + (tail?.[0].length ?? 0);
+    const last = tail ? matching(code, other, "{}", where) + 1 : end;
+    const kept = taken ? code.slice(match.index + head.length - 1, end) : code.slice(other, last);
+    const lines = (text: string) => "\n".repeat(text.split("\n").length - 1);
+    const [above, below] = taken ? ["", lines(code.slice(end, last))] : [lines(code.slice(match.index, other)), ""];
+    code = code.slice(0, match.index) + above + kept + below + code.slice(last);
+  }
 }
 
 const LOOP = /for\s*\(var (\w+)\s*=\s*([^;]+);\s*\1\s*<\s*([^;]+);\s*\1\+\+\)\s*\{\s*\/\/ unroll/;
@@ -62,7 +92,10 @@ function unroll(code: string, consts: ReadonlyMap<string, string>, where: string
 
 const ARRAY = /var (\w+)\s*:\s*array<(\w+),\s*([^>]+)>;[ \t]*\/\/ registers/;
 
-/** Splits every marked array into variables `name_0`, `name_1`, ...; all its indices are constants by now. */
+/**
+ * Splits every marked array into variables `name_0`, `name_1`, ...; all its indices are constants by now. Their zeros are
+ * written out, as naga without the fix of wgpu #9489 leaves a variable in a loop what it held the time before.
+ */
 function intoRegisters(code: string, consts: ReadonlyMap<string, string>, where: string): string {
   for (;;) {
     const match = ARRAY.exec(code);
@@ -70,7 +103,7 @@ function intoRegisters(code: string, consts: ReadonlyMap<string, string>, where:
     const [declaration, name, type, length] = match as unknown as [string, string, string, string];
     const variables = Array.from(
       { length: evaluate(length, consts, where) },
-      (_, i) => `var ${name}_${i}: ${type};`,
+      (_, i) => `var ${name}_${i} = ${type}();`,
     ).join(" ");
     const end = scopeEnd(code, match.index);
     const use = new RegExp(`\\b${name}\\[`, "g");

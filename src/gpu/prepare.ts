@@ -1,9 +1,9 @@
 import { fail } from "../core/fail.ts";
-import type { Value } from "../core/graph.ts";
+import type { TensorSource, Value } from "../core/graph.ts";
 import { toHalf } from "../core/half.ts";
 import { packParams, type Workgroups } from "../core/kernel.ts";
 import { BINDING_ALIGNMENT, type Plan } from "../core/plan.ts";
-import type { SessionBuffers } from "./buffers.ts";
+import { type SessionBuffers, scoped } from "./buffers.ts";
 import { compile, type Pipeline } from "./pipelines.ts";
 
 /** A step of the plan with everything that its dispatch needs. */
@@ -61,23 +61,84 @@ export function bindSteps(
   return steps;
 }
 
-/** Packs the weights one by one and writes them to the GPU; no two packed tensors are in memory at a time. */
-export function uploadWeights(
+/** Packed bytes that may wait for the GPU: its own copies of them are freed before more are made. */
+const IN_FLIGHT = 8 * 2 ** 20;
+
+/**
+ * Takes each weight's tensors from `weights`, packs them and writes the result to the GPU, in the order that `weights`
+ * prefers. A tensor is let go once the weight behind it no longer wants it; about 8 MiB of packed weights are in memory.
+ * @throws "weights-mismatch" for a tensor that `weights` lacks, and what reading one throws
+ */
+export async function uploadWeights(
   device: GPUDevice,
   { graph, half }: Plan,
   buffers: SessionBuffers,
-  weights: ReadonlyMap<string, Float32Array>,
+  weights: TensorSource,
   onProgress: (fraction: number) => void,
-): void {
-  const get = (name: string): Float32Array =>
-    weights.get(name) ?? fail("weights-mismatch", `the tensor "${name}" was not loaded`);
-  const values = graph.values.filter((value) => value.kind === "weight");
-  for (const [i, value] of values.entries()) {
-    const packed = value.source!.pack(get);
-    if (packed.length !== value.source!.length)
-      fail("graph", `weight "${value.name}" packed to ${packed.length} elements, ${value.source!.length} declared`);
-    const { buffer, offset } = buffers.range(value, 0);
-    device.queue.writeBuffer(buffer, offset, half.has(value.id) ? toHalf(packed) : packed);
-    onProgress((i + 1) / values.length);
+  signal?: AbortSignal,
+): Promise<void> {
+  const wanted = inOrderOf(
+    weights.keys(),
+    graph.values.filter((value) => value.kind === "weight"),
+  );
+  let held = new Map<string, Float32Array>();
+  let packed: { readonly value: Value; readonly data: Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> }[] = [];
+  let bytes = 0;
+  for (const [i, { value, names }] of wanted.entries()) {
+    held = await tensorsOf(names, weights, held, signal);
+    const data = pack(value, held);
+    packed.push({ value, data: half.has(value.id) ? toHalf(data) : data });
+    bytes += packed.at(-1)!.data.byteLength;
+    if (bytes >= IN_FLIGHT || i === wanted.length - 1) {
+      const write = () => {
+        for (const { value, data } of packed) {
+          const { buffer, offset } = buffers.range(value, 0);
+          device.queue.writeBuffer(buffer, offset, data);
+        }
+      };
+      await scoped(device, `weights of ${graph.name}`, write);
+      packed = [];
+      bytes = 0;
+      await device.queue.onSubmittedWorkDone();
+    }
+    onProgress((i + 1) / wanted.length);
   }
+}
+
+/** Weights and the tensors that they want, as the order of `keys` has them. */
+function inOrderOf(
+  keys: Iterable<string>,
+  values: readonly Value[],
+): readonly { readonly value: Value; readonly names: readonly string[] }[] {
+  const place = new Map([...keys].map((name, i) => [name, i]));
+  const at = (name: string | undefined) => place.get(name ?? "") ?? place.size;
+  return values
+    .map((value) => ({ value, names: Object.keys(value.source!.tensors).sort((a, b) => at(a) - at(b)) }))
+    .sort((a, b) => at(a.names[0]) - at(b.names[0]));
+}
+
+/** The tensors of those names: what the weight before held of them, and the others from `weights`. */
+async function tensorsOf(
+  names: readonly string[],
+  weights: TensorSource,
+  held: ReadonlyMap<string, Float32Array>,
+  signal?: AbortSignal,
+): Promise<Map<string, Float32Array>> {
+  const tensors = new Map([...held].filter(([name]) => names.includes(name)));
+  for (const name of names) {
+    if (tensors.has(name)) continue;
+    const tensor = await weights.get(name);
+    signal?.throwIfAborted();
+    tensors.set(name, tensor ?? fail("weights-mismatch", `the tensor "${name}" was not loaded`));
+  }
+  return tensors;
+}
+
+function pack({ name, source }: Value, tensors: ReadonlyMap<string, Float32Array>): Float32Array<ArrayBuffer> {
+  const packed = source!.pack(
+    (tensor) => tensors.get(tensor) ?? fail("graph", `weight "${name}" packs "${tensor}", which it does not declare`),
+  );
+  if (packed.length !== source!.length)
+    fail("graph", `weight "${name}" packed to ${packed.length} elements, ${source!.length} declared`);
+  return packed;
 }

@@ -96,8 +96,7 @@ async function launchOnce(
     remove(profile);
   };
   const forget = atExit(kill);
-  const close = async (): Promise<void> => {
-    if (!forget()) return;
+  const end = async (): Promise<void> => {
     await Promise.race([puppeteer?.close().catch(() => {}), new Promise((done) => setTimeout(done, 3000).unref())]);
     kill();
     // A process that is still ending may write once more.
@@ -105,6 +104,12 @@ async function launchOnce(
       await new Promise((done) => setTimeout(done, 50));
       remove(profile);
     }
+    forget(); // not before: this process may be told to end while it waits
+  };
+  let ending: Promise<void> | undefined;
+  const close = (): Promise<void> => {
+    ending ??= end();
+    return ending;
   };
   try {
     puppeteer = await start(program, [...browserFlags(mode), ...flags], profile, signal);

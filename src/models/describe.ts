@@ -1,11 +1,18 @@
 import type { ModelName } from "../weights/models.ts";
+import type { Transformer } from "../weights/types.ts";
 
 export { MODEL_NAMES, type ModelName, resnetBlocks, standardShift } from "../weights/models.ts";
+
+/** The network of a ViT or STAM checkpoint, as far as its graph depends on it. */
+export type TransformerShape = Omit<Transformer, "imageSize" | "preprocessing" | "faults">;
 
 /** What a graph is built from: the caller's clip and what the checkpoint says of itself. */
 export interface ModelDescription {
   readonly model: ModelName;
-  /** Frames in a clip; images for `mobilenetv2`; 1 for the online model as a stream, more for the same network over a clip. */
+  /**
+   * Frames in a clip; images for `mobilenetv2` and `vit`; 1 for the online model as a stream, more for the same network
+   * over a clip. For `stam` the frames that its positions are of, or 1: a stream that keeps the features of so many.
+   */
   readonly frames: number;
   readonly height: number;
   readonly width: number;
@@ -21,4 +28,12 @@ export interface ModelDescription {
   readonly folded: boolean;
   /** The output convolution of a non-local block has a bias (the authors' has, mmaction2's has none). Default true. */
   readonly nonLocalBias?: boolean;
+  /** The network of a `vit` or `stam`; no other model has one. */
+  readonly transformer?: TransformerShape | null;
+  /** `vit` and `stam` take frames in groups, as large as fit into so many bytes of activations. Default 80e6. */
+  readonly activationBytes?: number;
+  /** `vit` and `stam` also make `blocks.N.shares` and `aggregate.N.shares` of their last layers: what the class token looks at. */
+  readonly shares?: boolean;
+  /** `vit` and `stam` compute every token of their last layers, as the definition has it, though only the class token's is used. */
+  readonly everyToken?: boolean;
 }

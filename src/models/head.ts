@@ -5,7 +5,8 @@ import type { ModelDescription } from "./describe.ts";
 import { unit } from "./layers.ts";
 
 /**
- * Global mean of each frame, the classifier, and for an offline clip the mean of its frames' logits (the consensus).
+ * Global mean of each frame, the classifier, and for an offline TSM the mean of its frames' logits (the consensus). Behind
+ * a transformer the mean is over one row, the class token's.
  * Without a classifier the pooled features [frames, channels] are the output.
  */
 export function classify(g: GraphBuilder, d: ModelDescription, x: Value): Graph {
@@ -23,7 +24,7 @@ export function classify(g: GraphBuilder, d: ModelDescription, x: Value): Graph 
     bias: true,
   });
   const frames = g.apply(matmul, "head", { x: pooled, ...weights }, { out: d.classes, activation: LINEAR }).y!;
-  const perFrame = d.model === "mobilenetv2" || d.model === "tsm-mobilenetv2-online";
-  g.output("logits", perFrame ? frames : g.apply(mean, "logits", { x: frames }, { groups: 1 }).y!);
+  const consensus = d.model.startsWith("tsm-") && d.model !== "tsm-mobilenetv2-online";
+  g.output("logits", !consensus ? frames : g.apply(mean, "logits", { x: frames }, { groups: 1 }).y!);
   return g.build();
 }

@@ -66,8 +66,10 @@ export function unit(g: GraphBuilder, name: string, s: UnitShape, depthwise = fa
       return depthwise ? packDepthwise(weight, scale, s, taps) : packBlocks(weight, scale, s, taps, blocks);
     },
   };
+  const { [`${name}.weight`]: _, ...small } = described.tensors;
   const bias: WeightSource = {
     ...described,
+    tensors: small, // the weight, which is large, is read for itself alone
     length: quads(s.out) * 4,
     pack: (get) => {
       const packed = new Float32Array(quads(s.out) * 4);
@@ -122,6 +124,63 @@ function packDepthwise(w: Float32Array, scale: Float64Array, s: UnitShape, taps:
   const packed = new Float32Array(taps * stride);
   for (let c = 0; c < s.out; c++) for (let t = 0; t < taps; t++) packed[t * stride + c] = w[c * taps + t]! * scale[c]!;
   return packed;
+}
+
+/** A linear layer: which rows of which tensors of the checkpoint. */
+export interface LinearShape {
+  /** Name of the tensor [outputs, input]. */
+  readonly weight: string;
+  /** Name of the tensor [outputs]; null: zeros. */
+  readonly bias: string | null;
+  readonly outputs: number;
+  readonly input: number;
+  /** The rows that are used, [from, to); all by default. */
+  readonly rows?: readonly [from: number, to: number];
+}
+
+/** Weight and bias of a linear layer as graph values, 4x4 blocks [out/4, in/4]. */
+export function linear(g: GraphBuilder, name: string, s: LinearShape): { w: Value; bias: Value } {
+  const [from, to] = s.rows ?? [0, s.outputs];
+  const shape = { out: to - from, input: s.input, kernel: 1, batchNorm: false, bias: false };
+  const blocks = blockRanges(s.input, 1, undefined);
+  const w: WeightSource = {
+    tensors: { [s.weight]: [s.outputs, s.input] },
+    length: packedLength(to - from, blocks.length),
+    pack: (get) => {
+      const weight = get(s.weight).subarray(from * s.input, to * s.input);
+      return packBlocks(weight, new Float64Array(to - from).fill(1), shape, 1, blocks);
+    },
+  };
+  const bias = s.bias
+    ? vector(g, `${name}.bias`, s.bias, [s.outputs], [from, to])
+    : zeroBias(g, `${name}.bias`, to - from);
+  return { w: g.weight(`${name}.weight`, w), bias };
+}
+
+/** A tensor of the checkpoint as rows of its last extent, padded to fours; of [n] the elements in `range`. */
+export function vector(
+  g: GraphBuilder,
+  name: string,
+  tensorName: string,
+  shape: readonly number[],
+  range: readonly [from: number, to: number] = [0, shape.at(-1)!],
+): Value {
+  const width = range[1] - range[0];
+  const stride = quads(width) * 4;
+  const count = shape.slice(0, -1).reduce((a, b) => a * b, 1);
+  return g.weight(name, {
+    tensors: { [tensorName]: shape },
+    length: count * stride,
+    pack: (get) => {
+      const data = get(tensorName);
+      const packed = new Float32Array(count * stride);
+      for (let row = 0; row < count; row++) {
+        const from = row * shape.at(-1)!;
+        packed.set(data.subarray(from + range[0], from + range[1]), row * stride);
+      }
+      return packed;
+    },
+  });
 }
 
 /** A bias of zeros, for products that have none. */

@@ -1,7 +1,7 @@
 import { fail } from "../core/fail.ts";
 import { defineOp } from "../core/op.ts";
-import { channels, extent, quads, rows, shapeText, type TensorSpec, tensor } from "../core/tensor.ts";
-import { type Clamp, checkStore, type Gather, matmulDispatch, packedLength } from "./matmul.ts";
+import { channels, elements, extent, quads, rows, shapeText, type TensorSpec, tensor } from "../core/tensor.ts";
+import { type Activation, checkStore, type Gather, matmulDispatch, packedLength } from "./matmul.ts";
 
 /** Zeros around the input, in pixels. */
 export interface Padding {
@@ -35,8 +35,17 @@ export interface ConvAttrs {
   readonly kernel: number;
   readonly stride: number;
   readonly padding: Padding;
-  readonly activation: Clamp;
+  readonly activation: Activation;
   readonly shift?: Shift;
+  /** First frame of x that is read. Default 0. */
+  readonly first?: number;
+  /** Frames of x that are read. Default: all from the first on. */
+  readonly frames?: number;
+  /**
+   * With a residual: y and the residual are token tensors [frames, lead + height * width, out], whose first `lead` rows a
+   * frame (the class token's) stay as they are. Default 0.
+   */
+  readonly lead?: number;
 }
 
 /** Output extent of a window that slides by `stride`. */
@@ -58,19 +67,47 @@ export function slideShape(x: TensorSpec, out: number, kernel: number, stride: n
   return tensor(extent(x, 0), height, width, out);
 }
 
+/** x without the frames that are not read. */
+function framesRead(x: TensorSpec, { first = 0, frames, shift }: ConvAttrs): TensorSpec {
+  if (x.shape.length !== 4) fail("graph", `a window needs [frames, height, width, channels], got ${shapeText(x)}`);
+  const all = extent(x, 0);
+  const count = frames ?? all - first;
+  if (![first, count].every(Number.isInteger) || first < 0 || count < 1 || first + count > all)
+    fail(
+      "graph",
+      `${count} frames from frame ${first} do not fit ${shapeText(x)}, which has ${all}; frames count from 0`,
+    );
+  if (shift && count !== all)
+    fail("graph", "a temporal shift needs all frames of its clip; leave first and frames out, or the shift");
+  return tensor(count, ...x.shape.slice(1));
+}
+
+/** Pixels of the output: y, unless they stand behind the leading rows of a token tensor. */
+const pixelsOf = (x: TensorSpec, attrs: ConvAttrs): TensorSpec =>
+  slideShape(framesRead(x, attrs), attrs.out, attrs.kernel, attrs.stride, attrs.padding);
+
+/** The token tensor that holds `lead` rows and the pixels of every frame. */
+function tokensSpec(pixels: TensorSpec, lead: number, residual: TensorSpec | undefined, states: boolean): TensorSpec {
+  if (!Number.isInteger(lead) || lead < 0) fail("graph", `a frame has ${lead} leading rows; give a whole number`);
+  if (!residual || states)
+    fail("graph", "leading rows stay as they are in the residual; give a residual, and neither past nor carry");
+  return tensor(extent(pixels, 0), lead + extent(pixels, 1) * extent(pixels, 2), channels(pixels));
+}
+
 /**
- * Convolution over [frames, height, width, in] with bias, residual and clamp in the same kernel; w is packed [out/4, k*k, in/4] blocks of 4x4.
+ * Convolution over [frames, height, width, in] with bias, residual and activation in the same kernel; w is packed [out/4, k*k, in/4] blocks of 4x4.
  * A `shift` takes some of x's channels from neighbour frames of the clip, zeros beyond its ends. In a stream x is one frame and the
  * state `past` [1, height, width, fold] stands for the frame before; `carry`, given with `residual`, is the state that keeps the
- * residual's first channels for the next frame.
+ * residual's first channels for the next frame. With `lead` the pixels are summed into a token tensor (patch embedding).
  */
 export const conv2d = defineOp<ConvAttrs>({
   name: "conv2d",
   takes: ["x", "w", "bias", "residual?", "past?", "carry?"],
   inPlace: { y: "residual" },
   infer({ x, w, bias, residual, past, carry }, attrs) {
-    const { out, kernel, stride, padding, shift } = attrs;
-    const y = slideShape(x!, out, kernel, stride, padding);
+    const { out, kernel, stride, padding, shift, lead = 0 } = attrs;
+    const pixels = pixelsOf(x!, attrs);
+    const y = lead === 0 ? pixels : tokensSpec(pixels, lead, residual, (past ?? carry) !== undefined);
     const want = packedLength(out, blockRanges(channels(x!), kernel * kernel, shift).length);
     if (w!.shape[0] !== want)
       fail(
@@ -99,27 +136,31 @@ export const conv2d = defineOp<ConvAttrs>({
   },
   lower({ x, w, bias, y, residual, past, carry }, attrs, caps) {
     const values = { x: x!, w: w!, bias: bias!, y: y!, residual, past, carry };
-    return [matmulDispatch(values, attrs.activation, gather(attrs, x!.spec, y!.spec, past !== undefined), caps)];
+    return [matmulDispatch(values, attrs.activation, gather(attrs, x!.spec, past !== undefined), caps)];
   },
-  macs: ({ x }, { y }, { kernel }) => rows(y!) * channels(y!) * channels(x!) * kernel * kernel,
+  macs: ({ x }, _outputs, attrs) => elements(pixelsOf(x!, attrs)) * channels(x!) * attrs.kernel ** 2,
 });
 
-function gather(
-  { kernel, stride, padding, shift }: ConvAttrs,
-  input: TensorSpec,
-  output: TensorSpec,
-  stream: boolean,
-): Gather {
-  const blocks = blockRanges(channels(input), kernel * kernel, shift).length;
+function gather(attrs: ConvAttrs, input: TensorSpec, stream: boolean): Gather {
+  const { kernel, stride, padding, shift, first = 0, lead = 0 } = attrs;
+  const pixels = pixelsOf(input, attrs);
+  const places = {
+    blocks: blockRanges(channels(input), kernel * kernel, shift).length,
+    rows: rows(pixels),
+    frameRows: extent(pixels, 1) * extent(pixels, 2),
+    skip: first * extent(input, 1) * extent(input, 2),
+    lead,
+  };
   if (shift) {
-    const frameRows = extent(input, 1) * extent(input, 2);
     const next = shift.mode === "both" ? shift.fold : 0;
-    const clip = { next, past: shift.fold, frames: extent(input, 0), frameRows };
-    return stream ? { load: "STREAM", taps: 2, blocks, shift: clip } : { load: "CLIP", taps: 3, blocks, shift: clip };
+    const clip = { next, past: shift.fold, frames: extent(input, 0) };
+    return stream
+      ? { ...places, load: "STREAM", taps: 2, shift: clip }
+      : { ...places, load: "CLIP", taps: 3, shift: clip };
   }
-  if (kernel === 1 && stride === 1 && !padded(padding)) return { load: "SAME", taps: 1, blocks };
-  const window = { kernelWidth: kernel, stride, padTop: padding.top, padLeft: padding.left, input, output };
-  return { load: "WINDOW", taps: kernel * kernel, blocks, window };
+  if (kernel === 1 && stride === 1 && !padded(padding)) return { ...places, load: "SAME", taps: 1 };
+  const window = { kernelWidth: kernel, stride, padTop: padding.top, padLeft: padding.left, input, output: pixels };
+  return { ...places, load: "WINDOW", taps: kernel * kernel, window };
 }
 
 /** A block of packed weights: which tap, which four of input channels, and which of them count (the others are zeros). */

@@ -1,8 +1,15 @@
+export { addRows } from "./add_rows.ts";
+export { attention, attentionShares } from "./attention.ts";
+export { ceilingCopy, ceilingFma, ceilingLoad } from "./ceiling.ts";
 export { conv2d, pad, samePadding, stateSpec } from "./conv2d.ts";
 export { depthwise } from "./depthwise.ts";
-export { LINEAR, matmul, RELU, RELU6 } from "./matmul.ts";
+export { history } from "./history.ts";
+export { layerNorm } from "./layer_norm.ts";
+export { GELU, GELU_TANH, LINEAR, matmul, RELU, RELU6 } from "./matmul.ts";
 export { maxPool } from "./max_pool.ts";
 export { mean } from "./mean.ts";
 export { packOperand } from "./pack_operand.ts";
 export { softmax } from "./softmax.ts";
+export { takeRow } from "./take_row.ts";
 export { temporalShift } from "./temporal_shift.ts";
+export { tokens } from "./tokens.ts";

@@ -5,17 +5,28 @@ import { type Caps, defineOp } from "../core/op.ts";
 import { channels, quads, rows, shapeText, type TensorSpec } from "../core/tensor.ts";
 import * as kernels from "../kernels.gen.ts";
 
-/** Bounds of the activation: every one Kinema's convolutions use is a clamp. */
+/** Bounds of an activation: linear, ReLU and ReLU6 are one clamp. */
 export interface Clamp {
   readonly low: number;
   readonly high: number;
 }
+
+/** x times the normal distribution's share below x (Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016). */
+export interface Gelu {
+  /** `erf`: the definition, erf off by at most 2e-7; `tanh`: the paper's approximation, another function by up to 5e-4. */
+  readonly gelu: "erf" | "tanh";
+}
+
+/** What happens to a sum before it is stored. */
+export type Activation = Clamp | Gelu;
 
 /** Largest finite f32: a clamp that does nothing. */
 const LARGEST = 3.4028234e38;
 export const LINEAR: Clamp = { low: -LARGEST, high: LARGEST };
 export const RELU: Clamp = { low: 0, high: LARGEST };
 export const RELU6: Clamp = { low: 0, high: 6 };
+export const GELU: Gelu = { gelu: "erf" };
+export const GELU_TANH: Gelu = { gelu: "tanh" };
 
 /** What the load side of the matmul kernel needs to know beyond the extents. */
 export interface Gather {
@@ -23,6 +34,14 @@ export interface Gather {
   readonly taps: number;
   /** Fours of channels over all taps. */
   readonly blocks: number;
+  /** Rows that are computed. */
+  readonly rows: number;
+  /** Rows of a frame. Default: they are all of one. */
+  readonly frameRows?: number;
+  /** Rows of x before the first that is read. */
+  readonly skip?: number;
+  /** Rows of y in front of each frame's, which are not written. */
+  readonly lead?: number;
   readonly window?: {
     readonly kernelWidth: number;
     readonly stride: number;
@@ -35,7 +54,6 @@ export interface Gather {
     readonly next: number;
     readonly past: number;
     readonly frames: number;
-    readonly frameRows: number;
   };
 }
 
@@ -60,9 +78,11 @@ function tile(count: number, out4: number, caps: Caps): readonly [number, number
 }
 
 /** One dispatch of the matmul kernel: the only place that knows its params. */
-export function matmulDispatch(v: MatmulValues, activation: Clamp, gather: Gather, caps: Caps): Dispatch {
-  const count = rows(v.y.spec);
+export function matmulDispatch(v: MatmulValues, activation: Activation, gather: Gather, caps: Caps): Dispatch {
+  const count = gather.rows;
   const out4 = quads(channels(v.y.spec));
+  const { CLAMP, GELU, GELU_TANH } = kernels.matmul.consts;
+  const clamp = "gelu" in activation ? LINEAR : activation;
   const [ROWS, COLS] = tile(count, out4, caps);
   const { window, shift } = gather;
   return dispatch(kernels.matmul, {
@@ -70,6 +90,8 @@ export function matmulDispatch(v: MatmulValues, activation: Clamp, gather: Gathe
       LOAD: kernels.matmul.consts[gather.load],
       RESIDUAL: v.residual !== undefined,
       CARRY: v.carry !== undefined,
+      LEAD: (gather.lead ?? 0) > 0,
+      ACTIVATION: "gelu" in activation ? (activation.gelu === "erf" ? GELU : GELU_TANH) : CLAMP,
       ROWS,
       COLS,
     },
@@ -89,11 +111,13 @@ export function matmulDispatch(v: MatmulValues, activation: Clamp, gather: Gathe
       out_width: window ? window.output.shape[2]! : 1,
       next: shift?.next ?? 0,
       past: shift?.past ?? 0,
-      frame_rows: shift?.frameRows ?? 1,
+      frame_rows: gather.frameRows ?? count,
       frames: shift?.frames ?? 1,
       state4: quads(channels((v.past ?? v.carry ?? v.y).spec)),
-      low: activation.low,
-      high: activation.high,
+      skip: gather.skip ?? 0,
+      lead: gather.lead ?? 0,
+      low: clamp.low,
+      high: clamp.high,
     },
     bind: { x: v.x, w: v.w, bias: v.bias, y: v.y, state: v.past ?? v.carry ?? null },
     groups: flat(Math.ceil(count / ROWS) * Math.ceil(out4 / COLS), kernels.matmul.consts.WG),
@@ -107,10 +131,10 @@ export const packedLength = (out: number, blocks: number): number => quads(out) 
 export interface MatmulAttrs {
   /** Output channels. */
   readonly out: number;
-  readonly activation: Clamp;
+  readonly activation: Activation;
 }
 
-/** y[m, n] = clamp(sum over k of x[m, k] * w[n, k] + bias[n] (+ residual[m, n])): a linear layer; x is [..., in], y [..., out]. */
+/** y[m, n] = activation(sum over k of x[m, k] * w[n, k] + bias[n] (+ residual[m, n])): a linear layer; x is [..., in], y [..., out]. */
 export const matmul = defineOp<MatmulAttrs>({
   name: "matmul",
   takes: ["x", "w", "bias", "residual?"],
@@ -130,7 +154,7 @@ export const matmul = defineOp<MatmulAttrs>({
     matmulDispatch(
       { x: x!, w: w!, bias: bias!, y: y!, residual },
       activation,
-      { load: "SAME", taps: 1, blocks: quads(channels(x!.spec)) },
+      { load: "SAME", taps: 1, blocks: quads(channels(x!.spec)), rows: rows(y!.spec) },
       caps,
     ),
   ],

@@ -14,6 +14,8 @@ export interface Size {
 export interface Preprocessing {
   /** Length of the short side after scaling, in pixels. */
   readonly resize: number;
+  /** PIL's filter. `bicubic` is exact in the ingest's reference form; its fast form scales with a triangle either way. */
+  readonly filter?: "bilinear" | "bicubic";
   /** Side of the square cut from the centre, in pixels. */
   readonly crop: number;
   /** Per channel, on the scale 0 to 1: y = (x - mean) / std. */
@@ -37,6 +39,7 @@ export interface Placement {
   /** As stored, before the turn. */
   readonly source: Size;
   readonly rotation: Rotation;
+  readonly filter: "bilinear" | "bicubic";
   /** The crop is mirrored left to right. */
   readonly flip: boolean;
   /** After the turn, before scaling. */
@@ -62,7 +65,7 @@ export function place(
   rotation: Rotation = 0,
   flip = false,
 ): Placement {
-  const { resize, crop } = pipeline;
+  const { resize, crop, filter = "bilinear" } = pipeline;
   if (!isExtent(source.width) || !isExtent(source.height))
     fail("bad-video", `a frame of ${source.width} x ${source.height} pixels cannot be scaled; give at least 1 x 1`);
   if (!isExtent(resize) || !isExtent(crop))
@@ -72,7 +75,7 @@ export function place(
   const scaled = scaleShortSide(upright, resize);
   const left = roundHalfEven((scaled.width - crop) / 2);
   const top = roundHalfEven((scaled.height - crop) / 2);
-  return { source, rotation, flip, upright, scaled, crop: { left, top, width: crop, height: crop } };
+  return { source, rotation, filter, flip, upright, scaled, crop: { left, top, width: crop, height: crop } };
 }
 
 /** The affine map from the centre of an output pixel (x + 0.5, y + 0.5, 1) to source coordinates from 0 to 1. */

@@ -23,21 +23,48 @@ export interface Span {
   readonly reversed?: boolean;
 }
 
+/** A filter of PIL's: its half width at scale 1, in pixels, and its value at a distance from the centre. */
+interface Filter {
+  readonly reach: number;
+  readonly at: (distance: number) => number;
+}
+
+/** Bicubic is Keys' with a = -0.5 (Keys, Cubic convolution interpolation for digital image processing, equation 15). */
+const FILTERS: Readonly<Record<Placement["filter"], Filter>> = {
+  bilinear: { reach: 1, at: (x) => Math.max(0, 1 - Math.abs(x)) },
+  bicubic: {
+    reach: 2,
+    at: (signed) => {
+      const x = Math.abs(signed);
+      if (x < 1) return (1.5 * x - 2.5) * x * x + 1;
+      return x < 2 ? (((x - 5) * x + 8) * x - 4) * -0.5 : 0;
+    },
+  },
+};
+
 /**
- * PIL's antialiased bilinear filter along one axis, `inputs` pixels to `outputs`, only the outputs in `span`.
+ * PIL's antialiased filter along one axis, `inputs` pixels to `outputs`, only the outputs in `span`.
  *
- * A triangle whose half width is max(1, inputs / outputs) input pixels, cut at the borders, normalised to sum 1 in
- * f64 and rounded to 22-bit fixed point. Source: Pillow's 8-bit resampling, checked bit for bit.
+ * The filter is as many times as wide as the axis shrinks, cut at the borders, normalised to sum 1 in f64 and rounded to
+ * 22-bit fixed point. Source: Pillow's 8-bit resampling, checked bit for bit.
  */
-export function axisTable(inputs: number, outputs: number, span: Span = { first: 0, count: outputs }): AxisTable {
+export function axisTable(
+  inputs: number,
+  outputs: number,
+  span: Span = { first: 0, count: outputs },
+  filter: Placement["filter"] = "bilinear",
+): AxisTable {
+  const { reach, at } = FILTERS[filter];
   const scale = inputs / outputs;
-  const support = Math.max(1, scale);
+  const wider = Math.max(1, scale);
+  const support = reach * wider;
   const windows = Array.from({ length: span.count }, (_, i) => {
     const output = span.first + (span.reversed ? span.count - 1 - i : i);
     const centre = (output + 0.5) * scale;
     const first = Math.max(0, Math.trunc(centre - support + 0.5));
     const count = Math.min(inputs, Math.trunc(centre + support + 0.5)) - first;
-    return { first, count, weights: triangle(first, count, centre, support) };
+    // PIL multiplies by the reciprocal; dividing instead would differ in the last bit.
+    return { first, count, weights: fixedPoint(count, (j) => at((j + first - centre + 0.5) * (1 / wider))) };
   });
   const taps = Math.max(...windows.map((window) => window.count));
   const rows = new Int32Array(span.count * (2 + taps));
@@ -47,21 +74,20 @@ export function axisTable(inputs: number, outputs: number, span: Span = { first:
   return { outputs: span.count, taps, rows };
 }
 
-function triangle(first: number, count: number, centre: number, support: number): number[] {
-  // PIL multiplies by the reciprocal; dividing instead would differ in the last bit.
-  const perPixel = 1 / support;
-  const weights = Array.from({ length: count }, (_, j) =>
-    Math.max(0, 1 - Math.abs((j + first - centre + 0.5) * perPixel)),
-  );
+/** Weights scaled to sum 1, in units of 2^-22, halves away from zero. */
+function fixedPoint(count: number, at: (tap: number) => number): number[] {
+  const weights = Array.from({ length: count }, (_, j) => at(j));
   const sum = weights.reduce((total, weight) => total + weight, 0);
-  return weights.map((weight) => Math.trunc(0.5 + (weight / sum) * ONE));
+  return weights.map((weight) => Math.trunc((weight < 0 ? -0.5 : 0.5) + (weight / sum) * ONE));
 }
 
 /** The two tables that produce a placement's crop: one row an output column, one row an output row. */
-export function cropTables({ upright, scaled, crop, flip }: Placement): { columns: AxisTable; rows: AxisTable } {
+export function cropTables(placement: Placement): { columns: AxisTable; rows: AxisTable } {
+  const { upright, scaled, crop, flip, filter } = placement;
+  const columns = { first: crop.left, count: crop.width, reversed: flip };
   return {
-    columns: axisTable(upright.width, scaled.width, { first: crop.left, count: crop.width, reversed: flip }),
-    rows: axisTable(upright.height, scaled.height, { first: crop.top, count: crop.height }),
+    columns: axisTable(upright.width, scaled.width, columns, filter),
+    rows: axisTable(upright.height, scaled.height, { first: crop.top, count: crop.height }, filter),
   };
 }
 
@@ -96,7 +122,7 @@ function filter(table: AxisTable, output: number, input: (index: number) => numb
   const count = table.rows[base + 1]!;
   let sum = HALF;
   for (let j = 0; j < count; j++) sum += table.rows[base + 2 + j]! * input(first + j);
-  return Math.min(255, sum >> FRACTION_BITS);
+  return Math.max(0, Math.min(255, sum >> FRACTION_BITS));
 }
 
 /**

@@ -66,6 +66,37 @@ export function sampleDenseTest(frames: number, segments: number): number[][] {
   return Array.from({ length: DENSE_CLIPS }, (_, clip) => sampleDense(frames, segments, start(clip)));
 }
 
+/** Seconds that a clip of STAM covers in its authors' evaluation: 16 frames at 1.6 a second, 64 at 6.4. */
+export const STAM_SECONDS = 10;
+
+/** A video that is longer or shorter than this is no ten-second clip, which the authors' rule is for. */
+const STAM_TOLERANCE = 0.5;
+
+/**
+ * Frames for STAM. Of a ten-second video (9.5 to 10.5 s) those of the authors' evaluation: from the start on, every step-th
+ * frame, step = fps / rate with rate = segments / 10 s; where the step is no whole number, floor(i * step), the product in f32.
+ * Of other lengths, and where the rule runs out of frames (the authors skip such a video), the middles of equal parts.
+ *
+ * Source: torchvision's resampling of video clips as STAM (arXiv 2103.13915) calls it; tsm-stam.md 7.
+ * @param frames number of frames in the video, at least 1
+ * @param fps frames a second; 0 where unknown
+ * @throws as {@link sampleUniform}
+ */
+export function sampleStam(frames: number, fps: number, segments: number): number[] {
+  checkCounts(frames, segments);
+  const tenSeconds = fps > 0 && Math.abs(frames / fps - STAM_SECONDS) <= STAM_TOLERANCE;
+  const rule = tenSeconds ? resample(frames, fps, segments / STAM_SECONDS) : [];
+  return rule.length >= segments ? rule.slice(0, segments) : sampleUniform(frames, segments);
+}
+
+/** Every frame that torchvision's rule has of a video at a lower rate. */
+function resample(frames: number, fps: number, rate: number): number[] {
+  const step = fps / rate;
+  const whole = Number.isInteger(step);
+  const count = whole ? Math.ceil(frames / step) : Math.floor((frames * rate) / fps);
+  return Array.from({ length: count }, (_, i) => (whole ? i * step : Math.floor(Math.fround(i * Math.fround(step)))));
+}
+
 function checkCounts(frames: number, segments: number): void {
   if (frames === 0) fail("bad-video", "the video has no frames; nothing can be sampled from it");
   if (!Number.isSafeInteger(frames) || frames < 0)

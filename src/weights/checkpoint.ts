@@ -3,8 +3,6 @@ import { fail } from "../core/fail.ts";
 import type { ByteSource } from "./byte_source.ts";
 import { readExactly } from "./byte_source.ts";
 import { openSafetensors } from "./safetensors.ts";
-import { openTorchLegacy } from "./torch_legacy.ts";
-import { openTorchZip } from "./torch_zip.ts";
 import type { Checkpoint } from "./types.ts";
 
 export type { ByteSource } from "./byte_source.ts";
@@ -45,13 +43,25 @@ export async function openCheckpoint(source: ByteSource): Promise<Checkpoint> {
   if (HTML.test(text))
     fail("bad-file", `${name}: is an HTML page, not weights; the download went wrong, check the address`);
   for (const [at, mark, what] of IMPOSTORS) if (text.startsWith(mark, at)) fail("bad-file", `${name}: ${what}`);
-  if (text.startsWith("PK\x03\x04") || text.startsWith("PK\x05\x06")) return openTorchZip(source);
-  if (looksLikePickle(text)) return openTorchLegacy(source);
+  if (text.startsWith("PK\x03\x04") || text.startsWith("PK\x05\x06")) return (await torch(name)).openTorchZip(source);
+  if (looksLikePickle(text)) return (await torch(name)).openTorchLegacy(source);
   if (/\.safetensors$/i.test(name)) return openSafetensors(source); // its own error says what is wrong with it
   const start = Array.from(head.subarray(0, 8), (byte) => byte.toString(16).padStart(2, "0")).join(" ");
   return fail(
     "bad-file",
     `${name}: unknown format (starts with ${start}); give a safetensors or a torch .pth/.pt file`,
+  );
+}
+
+/** The module of the torch readers, fetched when the first torch file is opened. */
+function torch(name: string): Promise<typeof import("./torch.ts")> {
+  return import("./torch.ts").catch((cause) =>
+    fail(
+      "unsupported",
+      `${name}: the part that reads torch files cannot be loaded; serve every file of dist`,
+      {},
+      cause,
+    ),
   );
 }
 

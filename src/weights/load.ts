@@ -1,5 +1,6 @@
-/** Reads the tensors that a model wants, after one complete comparison of what it wants with what the file has. */
+/** Reads the tensors that a model wants one by one, after one complete comparison of what it wants with what the file has. */
 import { fail } from "../core/fail.ts";
+import type { TensorSource } from "../core/graph.ts";
 import { FLOAT_DTYPES } from "./dtype.ts";
 import { show } from "./safetensors_header.ts";
 import type { Checkpoint, TensorInfo } from "./types.ts";
@@ -7,38 +8,61 @@ import { isIgnorable } from "./unit_names.ts";
 
 const LISTED = 8;
 
+/** What becomes of tensors that the model does not want: TSM files are refused with them, ViT files are used without. */
+export type Extras = "refuse" | "leave";
+
 /**
- * Loads weights by canonical name.
+ * Weights by canonical name, each read when it is asked for: see createSession.
  * @param wanted canonical name -> shape the model needs
  * @param names canonical name -> name in the file, from recognise()
- * @returns canonical name -> values, row-major f32
+ * @returns a reader of row-major f32 tensors, its keys in file order. `get` throws what Checkpoint.read throws, and
+ *   "not-finite", naming every wanted tensor with NaN or infinity
  * Throws ONE "weights-mismatch" that lists every missing, unused, misshapen, mistyped and truncated tensor before any
- * data is read; "not-finite" naming every tensor with NaN or infinity; and what Checkpoint.read throws.
+ * data is read.
  */
-export async function loadTensors(
+export function openTensors(
   checkpoint: Checkpoint,
   wanted: ReadonlyMap<string, readonly number[]>,
   names: ReadonlyMap<string, string>,
-): Promise<Map<string, Float32Array>> {
-  const infos = compare(checkpoint, wanted, names);
-  const inFileOrder = [...infos].sort(([, a], [, b]) => (a.offset ?? 0) - (b.offset ?? 0));
-  const loaded = new Map<string, Float32Array>();
-  const broken: string[] = [];
-  for (const [name, info] of inFileOrder) {
-    const values = await checkpoint.readF32(info.name);
-    if (!allFinite(values)) broken.push(info.name);
-    loaded.set(name, values);
+  extras: Extras = "refuse",
+): TensorSource {
+  const infos = compare(checkpoint, wanted, names, extras);
+  // Where a container does not tell positions, its tensors are listed in the order of their bytes.
+  const place = new Map([...checkpoint.tensors.values()].map((info, i) => [info, info.offset ?? i]));
+  const inFileOrder = [...infos].sort(([, a], [, b]) => place.get(a)! - place.get(b)!);
+  return new TensorReader(checkpoint, new Map(inFileOrder));
+}
+
+class TensorReader implements TensorSource {
+  private readonly checkpoint: Checkpoint;
+  private readonly infos: ReadonlyMap<string, TensorInfo>;
+
+  constructor(checkpoint: Checkpoint, infos: ReadonlyMap<string, TensorInfo>) {
+    this.checkpoint = checkpoint;
+    this.infos = infos;
   }
-  if (broken.length > 0) {
-    fail(
+
+  keys(): Iterable<string> {
+    return this.infos.keys();
+  }
+
+  async get(name: string): Promise<Float32Array | undefined> {
+    const info = this.infos.get(name);
+    if (!info) return undefined;
+    const values = await this.checkpoint.readF32(info.name);
+    return allFinite(values) ? values : this.refuse();
+  }
+
+  /** The file is of no use any more: reads all of it, to tell how much is damaged. */
+  private async refuse(): Promise<never> {
+    const tensors: string[] = [];
+    for (const { name } of this.infos.values()) if (!allFinite(await this.checkpoint.readF32(name))) tensors.push(name);
+    return fail(
       "not-finite",
-      `${checkpoint.name}: NaN or infinity in ${list(broken)}; the weights are damaged, use another file`,
-      {
-        tensors: broken,
-      },
+      `${this.checkpoint.name}: NaN or infinity in ${list(tensors)}; the weights are damaged, use another file`,
+      { tensors },
     );
   }
-  return loaded;
 }
 
 /** The file's tensor for every wanted name; throws the one mismatch error. */
@@ -46,6 +70,7 @@ function compare(
   checkpoint: Checkpoint,
   wanted: ReadonlyMap<string, readonly number[]>,
   names: ReadonlyMap<string, string>,
+  extras: Extras,
 ): Map<string, TensorInfo> {
   const infos = new Map<string, TensorInfo>();
   const missing: string[] = [];
@@ -65,7 +90,8 @@ function compare(
     if (!FLOAT_DTYPES.has(info.dtype)) dtypes.push(`${info.name} is ${info.dtype}`);
     if (!info.present) truncated.push(info.name);
   }
-  const unused = [...checkpoint.tensors.keys()].filter((raw) => !used.has(raw) && !isIgnorable(raw));
+  const others = extras === "leave" ? [] : [...checkpoint.tensors.keys()];
+  const unused = others.filter((raw) => !used.has(raw) && !isIgnorable(raw));
   const kinds = { missing, unused, "wrong shape": shapes, "wrong dtype": dtypes, truncated };
   const found = Object.entries(kinds).filter(([, items]) => items.length > 0);
   if (found.length > 0) {

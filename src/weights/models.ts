@@ -8,6 +8,8 @@ export const MODEL_NAMES = [
   "tsm-mobilenetv2",
   "tsm-mobilenetv2-online",
   "mobilenetv2",
+  "stam",
+  "vit",
 ] as const;
 
 export type ModelName = (typeof MODEL_NAMES)[number];
@@ -24,7 +26,7 @@ const MOBILENET_BLOCKS = [3, 5, 6, 8, 9, 10, 12, 13, 15, 16];
  * (TSM's n_round = 2 for deep networks), the ten residual blocks of MobileNetV2.
  */
 export function standardShift(model: ModelName): readonly string[] {
-  if (model === "mobilenetv2") return [];
+  if (model === "mobilenetv2" || model === "vit" || model === "stam") return [];
   if (model.startsWith("tsm-mobilenetv2")) return MOBILENET_BLOCKS.map((i) => `blocks.${i}.expand`);
   const every = model === "tsm-resnet101" ? 2 : 1;
   return resnetBlocks(model).flatMap((blocks, layer) =>

@@ -1,9 +1,10 @@
 /** Which model a checkpoint holds, from its names and shapes, and from the file name where the names cannot tell. */
 import { MODEL_NAMES, type ModelName, standardShift } from "./models.ts";
-import type { Checkpoint } from "./types.ts";
+import { recogniseTransformer } from "./transformer.ts";
+import type { Checkpoint, Transformer } from "./types.ts";
 import { isIgnorable, mobileNetStyle, unitName } from "./unit_names.ts";
 
-export { MODEL_NAMES, type ModelName };
+export { MODEL_NAMES, type ModelName, type Transformer };
 
 export interface Recognised {
   /** Null when the names are of no model that Kinema has. */
@@ -25,15 +26,31 @@ export interface Recognised {
   readonly padding: "symmetric" | "same";
   /** True when batch norm is already inside the convolutions. */
   readonly folded: boolean;
+  /** The network of a "stam" or "vit" file; null for every other. */
+  readonly transformer: Transformer | null;
 }
 
 const DEFAULT_SHIFT_DIVISOR = 8;
+
+/** No temporal shift, no batch norm. */
+const PLAIN = { shifted: [], shiftDivisor: DEFAULT_SHIFT_DIVISOR, padding: "symmetric", folded: true } as const;
 
 /**
  * Recognises a checkpoint. Reads no tensor data and never throws: an unknown file has `model` null.
  * Kinema's own files state `model`, `segments`, `shiftDivisor` and `padding` in their metadata.
  */
 export function recognise(checkpoint: Checkpoint): Recognised {
+  const found = recogniseTransformer(checkpoint);
+  if (!found) return recogniseUnits(checkpoint);
+  const { model, tensors, transformer } = found;
+  const classes = checkpoint.tensors.get(tensors.get("head.weight") ?? "")?.shape[0] ?? null;
+  const ignored = found.unknown.filter(isIgnorable);
+  const unknown = found.unknown.filter((raw) => !isIgnorable(raw));
+  return { model, tensors, ignored, unknown, classes, segments: transformer.frames || null, ...PLAIN, transformer };
+}
+
+/** ResNet and MobileNetV2, with or without shift: networks of convolution units. */
+function recogniseUnits(checkpoint: Checkpoint): Recognised {
   const style = mobileNetStyle(checkpoint.tensors.keys());
   const tensors = new Map<string, string>();
   const marked = new Set<string>();
@@ -67,6 +84,7 @@ export function recognise(checkpoint: Checkpoint): Recognised {
     shiftDivisor: fromMetadata(checkpoint, "shiftDivisor") ?? shiftDivisorOf(baseName(checkpoint.name)),
     padding: /\bsame\b/i.test(checkpoint.metadata.padding ?? "") ? "same" : "symmetric",
     folded: tensors.size > 0 && ![...tensors.keys()].some((name) => name.includes(".bn.")),
+    transformer: null,
   };
 }
 

@@ -24,7 +24,8 @@ export function storageBytes(storage: StorageRecord): number {
   return (storage.elements * bitsOf(storage.dtype)) / 8;
 }
 
-const WRAPPERS = ["state_dict", "model"];
+/** Where training scripts put the tensors; the averaged copy (EMA) only where there is no other. */
+const WRAPPERS = ["state_dict", "model", "state_dict_ema", "model_ema"];
 const MAX_WRAPPERS = 4;
 
 /** Descends through `{state_dict: ...}` and `{model: ...}`; keeps the plain scalars beside them as metadata. */

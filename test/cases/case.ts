@@ -13,8 +13,8 @@ export interface OpCase {
   readonly graph: Graph;
   readonly weights: ReadonlyMap<string, Float32Array>;
   feeds(seed: number): Feeds;
-  /** Outputs, and states after the run, from the feeds: f64, plain loops. */
-  expected(feeds: Feeds): Readonly<Record<string, Expected>>;
+  /** Outputs, and states after the run, from the feeds: f64, plain loops. `weights`: other numbers of the same shapes. */
+  expected(feeds: Feeds, weights?: ReadonlyMap<string, Float32Array>): Readonly<Record<string, Expected>>;
   /** Floating-point operations of a run. */
   readonly flops: number;
   /** Bytes of all tensors, each counted once: what must move at least. */
@@ -48,7 +48,7 @@ export function opCase(spec: CaseSpec): OpCase {
     graph,
     weights,
     feeds: (seed) => spec.feeds(new Random(seed)),
-    expected: (feeds) => spec.expected(feeds, weights),
+    expected: (feeds, other = weights) => spec.expected(feeds, other),
     flops: spec.flops ?? 2 * countMacs(graph),
     bytes: graph.values.reduce((sum, value) => sum + value.bytes, 0),
     bench: spec.bench ?? false,

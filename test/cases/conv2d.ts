@@ -1,11 +1,12 @@
 import { tensor } from "../../src/core/tensor.ts";
 import { unit } from "../../src/models/layers.ts";
-import { conv2d, LINEAR, pad, RELU, RELU6, samePadding } from "../../src/ops/index.ts";
+import { conv2d, GELU, LINEAR, pad, RELU, RELU6, samePadding } from "../../src/ops/index.ts";
 import { exact, linear } from "../close.ts";
 import { type OpCase, opCase } from "./case.ts";
+import { activated } from "./gelu.ts";
 import { convolve, type Shape4, shiftFrames, windowShape } from "./reference.ts";
 
-const CLAMPS = { linear: LINEAR, relu: RELU, relu6: RELU6 };
+const ACTIVATIONS = { linear: LINEAR, relu: RELU, relu6: RELU6, gelu: GELU };
 
 interface Size {
   readonly x: Shape4;
@@ -13,7 +14,7 @@ interface Size {
   readonly kernel?: number;
   readonly stride?: number;
   readonly padding?: { top: number; left: number; bottom: number; right: number };
-  readonly clamp?: keyof typeof CLAMPS;
+  readonly clamp?: keyof typeof ACTIVATIONS;
   readonly residual?: boolean;
   /** Channels of the residual that a state keeps. */
   readonly carry?: number;
@@ -50,7 +51,7 @@ function make(s: Size): OpCase {
         past: s.stream ? g.state("past", tensor(...state(shift!.fold))) : undefined,
         carry: carry ? g.state("carry", tensor(...state(carry))) : undefined,
       };
-      const attrs = { out, kernel, stride, padding, activation: CLAMPS[clamp], ...(shift ? { shift } : {}) };
+      const attrs = { out, kernel, stride, padding, activation: ACTIVATIONS[clamp], ...(shift ? { shift } : {}) };
       g.output("y", g.apply(conv2d, "conv", inputs, attrs).y!);
     },
     feeds: (random) => ({
@@ -71,7 +72,7 @@ function make(s: Size): OpCase {
         { residual: feeds.residual },
       );
       return {
-        y: linear(sums.shape, sums.want, sums.magnitude, kernel * kernel * x[3], CLAMPS[clamp]),
+        y: activated(sums.shape, sums.want, sums.magnitude, kernel * kernel * x[3], ACTIVATIONS[clamp]),
         ...(s.stream ? { past: exact(state(shift!.fold), feeds.past!) } : {}),
         ...(carry ? { carry: exact(state(carry), firstChannels(feeds.residual!, out, carry)) } : {}),
       };
@@ -97,6 +98,7 @@ const SIZES: readonly Size[] = [
   { x: [1, 40, 33, 8], out: 17 }, // more tiles than a workgroup has threads
   { x: [2, 5, 3, 18], out: 21, residual: true, clamp: "relu" },
   { x: [3, 5, 3, 6], out: 19, residual: true },
+  { x: [2, 5, 3, 6], out: 19, residual: true, clamp: "gelu" },
   { x: [1, 5, 3, 12], out: 22, residual: true, carry: 3 },
   { x: [1, 5, 3, 12], out: 22, residual: true, carry: 8 },
   { x: [1, 2, 3, 12], out: 10, residual: true, carry: 1 },
@@ -130,4 +132,67 @@ const SIZES: readonly Size[] = [
   { x: [8, 224, 224, 3], out: 64, kernel: 7, stride: 2, padding: pad(3), clamp: "relu", bench: true },
 ];
 
-export const conv2dCases: readonly OpCase[] = SIZES.map(make);
+interface Part {
+  readonly x: Shape4;
+  readonly out: number;
+  readonly kernel: number;
+  readonly stride: number;
+  /** Frames of x that are read, from `first` on; without `frames` all behind it. */
+  readonly first: number;
+  readonly frames?: number;
+  /** Rows of the residual in front of each frame's pixels; without it there is no residual. */
+  readonly lead?: number;
+}
+
+/** Some frames of a clip, and their pixels summed into tokens, as a patch embedding sums them. */
+function embed({ x, out, kernel, stride, first, frames, lead }: Part): OpCase {
+  const read: Shape4 = [frames ?? x[0] - first, x[1], x[2], x[3]];
+  const window = { kernel, stride, padding: pad(0) };
+  const pixels = windowShape(read, out, window);
+  const plane = pixels[1] * pixels[2];
+  const y = lead ? [pixels[0], lead + plane, out] : pixels;
+  const where = lead ? `, behind ${lead} rows` : "";
+  return opCase({
+    op: "conv2d",
+    title: `${kernel}x${kernel} s${stride} frames ${first} to ${first + read[0]} of [${x.join(", ")}] -> ${out}${where}`,
+    weights: { "u.weight": [out, x[3], kernel, kernel], "u.bias": [out] },
+    build(g) {
+      const inputs = {
+        x: g.input("x", tensor(...x)),
+        ...unit(g, "u", { out, input: x[3], kernel, batchNorm: false, bias: true }),
+        residual: lead ? g.input("residual", tensor(...y)) : undefined,
+      };
+      const attrs = { out, ...window, activation: LINEAR, first, ...(frames ? { frames } : {}), lead: lead ?? 0 };
+      g.output("y", g.apply(conv2d, "conv", inputs, attrs).y!);
+    },
+    feeds: (random) => ({ x: random.normal(...x), ...(lead ? { residual: random.normal(...y) } : {}) }),
+    expected({ x: all, residual }, weights) {
+      const size = x[1] * x[2] * x[3];
+      const data = all!.subarray(first * size, (first + read[0]) * size);
+      const isPixel = (i: number) => Math.floor(i / out) % (plane + (lead ?? 0)) >= (lead ?? 0);
+      const [w, bias] = [weights.get("u.weight")!, weights.get("u.bias")!];
+      const behind = residual?.filter((_, i) => isPixel(i));
+      const sums = convolve({ shape: read, data }, w, bias, out, window, { residual: behind });
+      const expected = linear(y, sums.want, sums.magnitude, kernel * kernel * x[3]);
+      if (!residual) return { y: expected };
+      const tokens = exact(y, residual);
+      for (let i = 0, pixel = 0; i < residual.length; i++) {
+        if (!isPixel(i)) continue;
+        tokens.want[i] = expected.want[pixel]!;
+        tokens.allowed[i] = expected.allowed[pixel++]!;
+      }
+      return { y: tokens };
+    },
+  });
+}
+
+const PARTS: readonly Part[] = [
+  { x: [5, 3, 4, 6], out: 10, kernel: 1, stride: 1, first: 2 },
+  { x: [5, 3, 4, 6], out: 10, kernel: 1, stride: 1, first: 0, frames: 3 },
+  { x: [4, 7, 5, 3], out: 9, kernel: 3, stride: 2, first: 1, frames: 2 },
+  { x: [3, 8, 12, 3], out: 18, kernel: 4, stride: 4, first: 0, lead: 1 },
+  { x: [3, 8, 12, 3], out: 21, kernel: 4, stride: 4, first: 1, frames: 2, lead: 2 },
+  { x: [2, 3, 5, 7], out: 6, kernel: 1, stride: 1, first: 1, lead: 3 },
+];
+
+export const conv2dCases: readonly OpCase[] = [...SIZES.map(make), ...PARTS.map(embed)];

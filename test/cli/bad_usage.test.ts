@@ -48,7 +48,7 @@ describe("command lines that do not do", () => {
     [
       "--online with another model",
       ["classify", clip, "--weights", good, "--online", "--model", "mobilenetv2"],
-      /--online is --model tsm-mobilenetv2-online; leave --model mobilenetv2 out, or --online/,
+      /--online is for tsm-mobilenetv2-online and stam; leave --model mobilenetv2 out, or --online/,
     ],
     ["two files", ["inspect", good, good], /unexpected argument/],
     [

@@ -1,11 +1,12 @@
 // `kinema classify` on made videos and, where they are, on real ones.
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { launchBrowser } from "../../src/host/chromium.ts";
 import { openPage } from "../../src/host/page.ts";
 import { dataFile, hasData } from "../data.ts";
-import { syntheticFile } from "../synthetic_model.ts";
+import { syntheticFile, transformerFile } from "../synthetic_model.ts";
 import { type Ended, expectRefusal, kinema } from "./kinema.ts";
 import { Workspace } from "./workspace.ts";
 
@@ -102,6 +103,43 @@ describe("kinema classify", () => {
     expect((report.bytes as { states: number }).states).toBeGreaterThan(0);
   });
 
+  it("draws what a stam looked at, and says each frame's weight", { timeout: 120_000 }, async () => {
+    const file = files.write("stam.safetensors", transformerFile("stam", 6));
+    const out = files.path("explained.png");
+    const report = only(await classify(files.path("turned.mp4"), file, "--explain", out, "--json"));
+    expect(Object.keys(report).sort()).toEqual(["adapter", "bytes", "frames", "model", "ms", "top", "weights"]);
+    expect(report.frames).toEqual([5, 15, 25, 35]); // 1.6 seconds are not ten: the middles of four parts of 40
+    const weights = report.weights as number[];
+    expect(weights).toHaveLength(4);
+    expect(weights.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 5);
+    const png = readFileSync(out);
+    expect([...png.subarray(0, 8)]).toEqual([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
+    // Four frames of 24 pixels in a row, 8 between; below them a bar of 14.
+    expect([png.readUInt32BE(16), png.readUInt32BE(20)]).toEqual([8 + 4 * 32, 8 + 24 + 22 + 8]);
+    const image = await classify(files.path("three.webm"), files.write("vit.safetensors", transformerFile("vit", 7)));
+    expect(image.stdout).toMatch(/^vit on /m);
+  });
+
+  it("runs stam as a stream, frame by frame", { timeout: 120_000 }, async () => {
+    const file = files.write("stream.safetensors", transformerFile("stam", 6));
+    const report = only(await classify(files.path("turned.mp4"), file, "--online", "--json"));
+    expect(report.model).toBe("stam");
+    expect(report.frames).toEqual([0]); // 4 frames in ten seconds are one in 2.5; the video lasts 1.6
+    expect(report.spans).toHaveLength(1);
+    expect((report.bytes as { states: number }).states).toBe(5 * 48 * 4);
+  });
+
+  it("refuses to explain what has no attention, a stream, and a place that cannot be written", async () => {
+    const video = files.path("three.webm");
+    const out = files.path("none.png");
+    const explain = (file: string, ...more: string[]) => ["classify", video, "--weights", file, "--explain", ...more];
+    await expectRefusal(explain(weights.clip!, out), /--explain draws the attention of a stam or vit; tsm-mobilenetv2/);
+    await expectRefusal(explain(weights.clip!, out, "--online"), /--explain draws the frames of a clip, --online has/);
+    await expectRefusal(explain(weights.clip!, files.folder), /is a folder; give --explain the name of a file/);
+    const stam = files.write("four.safetensors", transformerFile("stam", 6));
+    await expectRefusal(["classify", video, "--weights", stam, "--frames", "8"], /clips have 4 frames .* 8 were asked/);
+  }, 60_000);
+
   it.each([
     ["no video track", "sound.mkv", /sound\.mkv has no video track, only audio; give a file with a picture/],
     ["no frame", "frameless.mp4", /frameless\.mp4 has a video track without frames/],
@@ -141,5 +179,25 @@ describe.skipIf(!hasData(...DOG))("a real video with real weights", () => {
     expect(first!.index).toBeGreaterThanOrEqual(152);
     expect(first!.index).toBeLessThanOrEqual(269);
     expect(first!.label).toMatch(/\w/);
+  });
+});
+
+const DEIT = "weights/deit_tiny_patch16_224_fp32.safetensors";
+const COFFEE = "clips/sam2-04_coffee.mp4";
+
+describe.skipIf(!hasData(DOG[0], COFFEE, DEIT))("real videos with DeiT's real weights", () => {
+  it("shows a dog, and vessels of metal", { timeout: 240_000 }, async () => {
+    const firstOf = async (clip: string) => {
+      const report = only(await classify(dataFile(clip), dataFile(DEIT), "--frames", "3", "--json"));
+      expect(report.model).toBe("vit");
+      return report.top as Ranked[];
+    };
+    const [dog] = await firstOf(DOG[0]);
+    expect(dog!.index).toBeGreaterThanOrEqual(151);
+    expect(dog!.index).toBeLessThanOrEqual(268);
+    // A steel kettle before a white shirt: the small network wavers between vessels and a doctor's things, in PyTorch too.
+    const coffee = (await firstOf(COFFEE)).map(({ index }) => index);
+    const vessels = [463, 505, 822, 849, 859, 899]; // bucket, coffeepot, steel drum, teapot, toaster, water jug
+    expect(coffee.filter((index) => vessels.includes(index)).length).toBeGreaterThan(0);
   });
 });

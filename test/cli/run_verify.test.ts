@@ -10,6 +10,7 @@ import { assembleLegacy } from "../assemble.ts";
 import { dataFile, hasData } from "../data.ts";
 import { compare, type Golden, readGolden } from "../golden.ts";
 import { syntheticTensor } from "../synthetic.ts";
+import { transformerFile } from "../synthetic_model.ts";
 import { type Ended, expectRefusal, kinema } from "./kinema.ts";
 import { Workspace } from "./workspace.ts";
 
@@ -130,6 +131,31 @@ describe("kinema inspect", () => {
       presentCount: 314,
       shifted: [3, 5, 6, 8, 9, 10, 12, 13, 15, 16].map((i) => `blocks.${i}.expand`),
     });
+  });
+});
+
+describe("a transformer", () => {
+  it("runs and verifies from the command line, and takes no other clip", {
+    timeout: 240_000,
+  }, async () => {
+    const stam = files.write("stam.safetensors", transformerFile("stam", 6));
+    const clip = files.input("clip.safetensors", "video", [4, 3, 24, 24]);
+    const out = files.path("stam_out.safetensors");
+    const ran = await kinema("run", "stam", "--weights", stam, "--in", clip, "--out", out);
+    expect([ran.code, ran.stdout], ran.stderr).toEqual([0, ""]);
+    expect(ran.stderr).toMatch(/^logits \[6\] to .*; stam on .+\n$/);
+    const { shape, data } = (await read(out)).get("logits")!;
+    expect(shape).toEqual([6]);
+    const video = { dtype: "F32" as const, shape: [4, 3, 24, 24], data: syntheticTensor("video", [4, 3, 24, 24]) };
+    const logits = { dtype: "F32" as const, shape: [6], data };
+    const all = files.write("stam_reference.safetensors", writeSafetensors({ video, logits }));
+    const checked = await kinema("verify", "stam", "--weights", stam, "--reference", all, "--set", "activations=1");
+    expect(checked.stdout).toMatch(/^ok +logits +off by 0\.00e\+0 /m);
+    const long = files.input("long.safetensors", "video", [5, 3, 24, 24]);
+    const args = ["run", "stam", "--weights", stam, "--out", out, "--in"];
+    await expectRefusal([...args, long], /clips have 4 frames .* 5 were asked for/);
+    const large = files.input("large.safetensors", "video", [4, 3, 32, 24]);
+    await expectRefusal([...args, large], /frames have 24x24 pixels .* 32x24 were asked for/);
   });
 });
 

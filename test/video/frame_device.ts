@@ -74,6 +74,7 @@ export interface Case {
   readonly crop: number;
   readonly rotation: Rotation;
   readonly flip: boolean;
+  readonly filter?: "bilinear" | "bicubic";
 }
 
 export type Values = Pick<Preprocessing, "mean" | "std">;
@@ -81,8 +82,8 @@ export type Values = Pick<Preprocessing, "mean" | "std">;
 /** The bytes themselves: whatever mean and deviation, a byte that differs from PIL's shows. */
 export const BYTES: Values = { mean: [0, 0, 0], std: [1 / 255, 1 / 255, 1 / 255] };
 
-export function placementOf({ width, height, resize, crop, rotation, flip }: Case): Placement {
-  return place({ width, height }, { ...IMAGENET, resize, crop }, rotation, flip);
+export function placementOf({ width, height, resize, crop, rotation, flip, filter = "bilinear" }: Case): Placement {
+  return place({ width, height }, { ...IMAGENET, resize, crop, filter }, rotation, flip);
 }
 
 const SLOTS = 3;

@@ -16,15 +16,20 @@ const CASES: readonly Case[] = [
   { width: 131, height: 257, resize: 17, crop: 15, rotation: 270, flip: false },
   { width: 333, height: 777, resize: 61, crop: 53, rotation: 270, flip: true },
   { width: 641, height: 359, resize: 256, crop: 224, rotation: 0, flip: false },
+  { width: 37, height: 23, resize: 41, crop: 37, rotation: 90, flip: true, filter: "bicubic" },
+  { width: 131, height: 257, resize: 17, crop: 15, rotation: 270, flip: false, filter: "bicubic" },
 ];
 
 describe("kernels/frame_reference.wgsl", () => {
-  it.each(CASES)("has PIL's bytes: $width x $height to $crop of $resize, turn $rotation, flip $flip", async (test) => {
-    const pixels = generatedFrame(test.width, test.height);
-    const y = await runReference(test, pixels, BYTES);
-    // byte / 255 / (1 / 255) is an ulp or two of 255 off, never half a byte.
-    expect(difference(y, cropPil(pixels, placementOf(test))).largest).toBeLessThan(1e-4);
-  });
+  it.each(CASES)(
+    "has PIL's bytes: $width x $height to $crop of $resize, turn $rotation, flip $flip, $filter",
+    async (test) => {
+      const pixels = generatedFrame(test.width, test.height);
+      const y = await runReference(test, pixels, BYTES);
+      // byte / 255 / (1 / 255) is an ulp or two of 255 off, never half a byte.
+      expect(difference(y, cropPil(pixels, placementOf(test))).largest).toBeLessThan(1e-4);
+    },
+  );
 
   it("normalises to within the rounding of WGSL's division", async () => {
     const test = CASES[4]!;

@@ -12,6 +12,7 @@ interface Case {
   crop: number;
   rotation: Rotation;
   flip: boolean;
+  filter: "bilinear" | "bicubic";
   sha256: string;
   bytes?: number[];
 }
@@ -30,6 +31,24 @@ describe("the weights of one axis", () => {
     weights.forEach((weight, i) => {
       expect(weight).toBeCloseTo(anchor[i]!, 6);
     });
+  });
+
+  it("of bicubic is Keys' at whole and half pixels, and sums fit in 31 bits at every scale", () => {
+    const weights = (inputs: number, outputs: number, i: number) => {
+      const { taps, rows } = axisTable(inputs, outputs, { first: i, count: 1 }, "bicubic");
+      return [...rows.slice(2, 2 + taps)].map((weight) => weight / 2 ** 22);
+    };
+    expect(weights(9, 9, 4)).toEqual([0, 1, 0, 0]); // pixels 3 to 6
+    // Twice as many pixels: a quarter pixel from the centre, distances 1.25, 0.25, 0.75, 1.75.
+    const quarter = [-0.0703125, 0.8671875, 0.2265625, -0.0234375];
+    for (const [j, weight] of weights(8, 16, 7).slice(0, 4).entries()) expect(weight).toBeCloseTo(quarter[j]!, 6);
+    for (let inputs = 1; inputs < 60; inputs++) {
+      const { outputs, taps, rows } = axisTable(inputs, 23, undefined, "bicubic");
+      for (let i = 0; i < outputs; i++) {
+        const row = rows.slice(i * (2 + taps) + 2, (i + 1) * (2 + taps));
+        expect(row.reduce((sum, weight) => sum + Math.abs(weight), 0)).toBeLessThan(1.4 * 2 ** 22);
+      }
+    }
   });
 
   it("keeps only the wanted outputs, in the wanted order", () => {
@@ -60,13 +79,16 @@ describe(`the CPU pipeline against Pillow ${golden.pillow}`, () => {
     expect(golden.row).toEqual([6, 15]);
   });
 
-  it.each(golden.cases)("$width x $height, short side $resize, crop $crop, turn $rotation, flip $flip", (golden) => {
-    const { width, height, resize, crop, rotation, flip } = golden;
-    const placement = place({ width, height }, { ...IMAGENET, resize, crop }, rotation, flip);
-    const out = cropPil(generatedFrame(width, height), placement);
-    if (golden.bytes) expect([...out]).toEqual(golden.bytes);
-    expect(createHash("sha256").update(out).digest("hex")).toBe(golden.sha256);
-  });
+  it.each(golden.cases)(
+    "$width x $height, short side $resize, crop $crop, turn $rotation, flip $flip, $filter",
+    (golden) => {
+      const { width, height, resize, crop, rotation, flip, filter } = golden;
+      const placement = place({ width, height }, { ...IMAGENET, resize, crop, filter }, rotation, flip);
+      const out = cropPil(generatedFrame(width, height), placement);
+      if (golden.bytes) expect([...out]).toEqual(golden.bytes);
+      expect(createHash("sha256").update(out).digest("hex")).toBe(golden.sha256);
+    },
+  );
 });
 
 describe("normalising", () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { KinemaError } from "../../src/core/fail.ts";
-import { sampleDense, sampleDenseTest, sampleTwice, sampleUniform } from "../../src/video/sampling.ts";
+import { sampleDense, sampleDenseTest, sampleStam, sampleTwice, sampleUniform } from "../../src/video/sampling.ts";
 
 const codeOf = (call: () => unknown): string => {
   try {
@@ -58,12 +58,61 @@ describe("dense sampling (tsm-stam.md 3.1)", () => {
   });
 });
 
+describe("sampling for STAM (tsm-stam.md 7)", () => {
+  it.each([
+    [300, 30, 16, [0, 18, 37, 56, 75, 93, 112, 131, 150, 168, 187, 206, 225, 243, 262, 281]],
+    [250, 25, 16, [0, 15, 31, 46, 62, 78, 93, 109, 125, 140, 156, 171, 187, 203, 218, 234]],
+    [240, 24, 16, [0, 15, 30, 45, 60, 75, 90, 105, 120, 135, 150, 165, 180, 195, 210, 225]],
+    [300, 29.97, 16, [0, 18, 37, 56, 74, 93, 112, 131, 149, 168, 187, 206, 224, 243, 262, 280]],
+  ])(
+    "takes the authors' frames of ten seconds: %i frames at %d a second, %i of them",
+    (frames, fps, count, expected) => {
+      expect(sampleStam(frames, fps, count)).toEqual(expected);
+    },
+  );
+
+  it.each([
+    [32, [0, 9, 18, 28, 37, 46, 56, 65]],
+    [64, [0, 4, 9, 14, 18, 23, 28, 32]],
+  ])("begins so for %i frames of 300", (count, first) => {
+    const frames = sampleStam(300, 30, count);
+    expect(frames).toHaveLength(count);
+    expect(frames.slice(0, 8)).toEqual(first);
+  });
+
+  it("spreads over videos of other lengths, and over those that the authors' rule skips", () => {
+    for (const [frames, fps] of [
+      [299, 30],
+      [1800, 30],
+      [60, 30],
+      [3, 25],
+      [1, 0],
+    ] as const)
+      expect(sampleStam(frames, fps, 16)).toEqual(sampleUniform(frames, 16));
+    expect(sampleStam(310, 30, 16)).toEqual(sampleStam(300, 30, 16)); // 10.3 seconds
+  });
+
+  it("stays inside any video and never skips one", () => {
+    const wrong: string[] = [];
+    for (let frames = 1; frames <= 700; frames += 3)
+      for (const fps of [0, 1, 12.5, 23.976, 24, 25, 29.97, 30, 50, 59.94, 60])
+        for (const count of [8, 16, 32, 64]) {
+          const found = sampleStam(frames, fps, count);
+          const rising = found.every((index, i) => i === 0 || index >= found[i - 1]!);
+          if (found.length !== count || !rising || found[0]! < 0 || found.at(-1)! >= frames)
+            wrong.push(`${frames} frames at ${fps}: ${found}`);
+        }
+    expect(wrong).toEqual([]);
+  });
+});
+
 describe("sampling what cannot be sampled", () => {
   it("refuses a video without frames as a bad video", () => {
     expect(codeOf(() => sampleUniform(0, 8))).toBe("bad-video");
     expect(codeOf(() => sampleTwice(0, 8))).toBe("bad-video");
     expect(codeOf(() => sampleDense(0, 8))).toBe("bad-video");
     expect(codeOf(() => sampleDenseTest(0, 8))).toBe("bad-video");
+    expect(codeOf(() => sampleStam(0, 30, 16))).toBe("bad-video");
   });
 
   it("refuses counts that are not whole and positive, and clips that cannot be", () => {

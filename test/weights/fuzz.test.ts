@@ -8,12 +8,14 @@ import { describe, expect, it } from "vitest";
 import { KinemaError } from "../../src/core/fail.ts";
 import type { ByteSource } from "../../src/weights/byte_source.ts";
 import { openCheckpoint } from "../../src/weights/checkpoint.ts";
-import { recognise } from "../../src/weights/recognise.ts";
+import { recognise, type Transformer } from "../../src/weights/recognise.ts";
 import { writeSafetensors } from "../../src/weights/safetensors.ts";
+import { checkTransformer } from "../../src/weights/transformer.ts";
 import { seeded } from "./support/bytes.ts";
 import type { Mutation, Random } from "./support/mutate.ts";
 import { mutateBytes, mutatePickle, mutateSafetensors } from "./support/mutate.ts";
 import * as torch from "./support/torch_writer.ts";
+import { fileOf, SMALL, stam } from "./support/transformer_names.ts";
 import { zip } from "./support/zip_writer.ts";
 
 const SECONDS = Number(process.env.KINEMA_FUZZ ?? 2);
@@ -39,8 +41,9 @@ async function exercise(bytes: Uint8Array, codes: Map<string, number>): Promise<
   const note = (code: string): void => void codes.set(code, (codes.get(code) ?? 0) + 1);
   try {
     const checkpoint = await openCheckpoint(guarded(bytes));
-    recognise(checkpoint);
+    const { transformer } = recognise(checkpoint);
     note("opened");
+    if (transformer) note(fits(checkpoint.name, transformer));
     for (const { name, byteLength } of checkpoint.tensors.values()) {
       try {
         const data = await checkpoint.read(name);
@@ -57,6 +60,17 @@ async function exercise(bytes: Uint8Array, codes: Map<string, number>): Promise<
     if (!(error instanceof KinemaError)) throw error;
     if (error.message.includes("\n")) throw new Error(`an error on two lines: ${error.message}`);
     note(error.code);
+  }
+}
+
+/** Whether a network could be built, as checkTransformer has it. */
+function fits(name: string, transformer: Transformer): string {
+  try {
+    checkTransformer(name, transformer);
+    return "transformer";
+  } catch (error) {
+    if (!(error instanceof KinemaError) || error.message.includes("\n") || error.message.length > 5_000) throw error;
+    return `transformer ${error.code}`;
   }
 }
 
@@ -97,6 +111,9 @@ const OBJECTS = [
   ),
   `${torch.global("collections.OrderedDict")})Rq\x00(${torch.text("w")}${torch.tensor({ key: "0", count: torch.int(2) }, torch.int(1), [torch.int(1)], [torch.int(1)])}q\x01${torch.text("t")}h\x01u}${torch.text("_metadata")}h\x00sb`,
 ];
+/** STAM with one layer of each kind. */
+const STAM = stam({ ...SMALL, width: 8, hidden: 4, temporalHidden: 4, depth: 1, temporalDepth: 1 });
+const HEADS = { heads: "2", temporalHeads: "1" };
 const FIRST = torch.floats(1, 2);
 const SECOND = torch.floats(3, 4, 5);
 const timeout = 1000 * SECONDS + 20_000;
@@ -114,6 +131,18 @@ describe(`fuzz, ${SECONDS} s each`, () => {
       (random() < 0.3 ? mutateBytes : mutateSafetensors)(pick(random, seeds), random),
     );
     expectBoth(codes, "truncated");
+  });
+
+  it("STAM in safetensors: the header is what is changed", { timeout }, async () => {
+    const file = fileOf(STAM, "safetensors", HEADS);
+    const codes = await fuzz((random) => mutateSafetensors(file, random));
+    expectBoth(codes, "transformer", "transformer weights-mismatch");
+  });
+
+  it("STAM in torch files", { timeout }, async () => {
+    const files = (["torch zip", "torch legacy"] as const).map((kind) => fileOf(STAM, kind, HEADS));
+    const codes = await fuzz((random) => mutateBytes(pick(random, files), random));
+    expectBoth(codes, "transformer", "truncated");
   });
 
   it("torch legacy", { timeout }, async () => {

@@ -9,6 +9,7 @@ import { fileSource } from "../../src/host/file_source.ts";
 import { writeSafetensors } from "../../src/weights/safetensors.ts";
 import { latin1 } from "./support/bytes.ts";
 import { expectError } from "./support/expect_error.ts";
+import { fileOf, SMALL, stam, vit } from "./support/transformer_names.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "kinema-inspect-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -73,6 +74,38 @@ describe("inspect", () => {
     const text = await inspect(path);
     expect(text).toMatch(/^container: +PyTorch, zip$/m);
     expect(text).toMatch(/^ {2}arch: +resnet50$/m);
+  });
+});
+
+describe("inspect of transformers", () => {
+  const lines = (text: string) => new Map(text.split("\n").map((line) => [line.split(":")[0]!, line]));
+
+  it("prints STAM's network", async () => {
+    const shapes = { ...stam({ ...SMALL, qkvBias: false }), "extra.bias": [3] };
+    const path = write("stam_4.pth", fileOf(shapes, "torch zip"));
+    const found = lines(await inspect(path));
+    expect(found.get("model")).toMatch(/^model: +stam$/);
+    expect(found.get("blocks")).toMatch(/: +2, width 64, 1 heads?, hidden 24, patches of 4 pixels$/);
+    expect(found.get("temporal")).toMatch(/: +2 layers, 8 heads, hidden 20$/);
+    expect(found.get("clip")).toMatch(/: +4 frames$/);
+    expect(found.get("input")).toMatch(/: +resize 9 bilinear, crop 8, mean 0 0 0, std 1 1 1$/);
+    expect(found.get("layer norm")).toMatch(/: +epsilon 1e-5$/);
+    expect(found.get("qkv bias")).toMatch(/: +not stored, zeros$/);
+    expect(found.get("classes")).toMatch(/: +5$/);
+    expect(found.get("unknown")).toMatch(/: +1: extra\.bias$/);
+    for (const absent of ["shift", "padding", "batch norm", "fault"]) expect(found.has(absent)).toBe(false);
+    const report = JSON.parse(await inspect(path, { json: true }));
+    expect(report).toMatchObject({ model: "stam", segments: 4, unknown: ["extra.bias"] });
+    expect(report.transformer).toMatchObject({ frames: 4, imageSize: 8, qkvBias: false, faults: [] });
+  });
+
+  it("prints what is wrong", async () => {
+    const { "blocks.0.norm1.weight": _, ...rest } = vit({ ...SMALL, depth: 1 }) as Record<string, readonly number[]>;
+    const shapes = { ...rest, dist_token: [1, 1, 64], "blocks.3.norm1.bias": [64] };
+    const text = await inspect(write("vit.safetensors", fileOf(shapes, "safetensors")));
+    expect(text).toMatch(/^model: +vit$/m);
+    expect(text).toMatch(/^fault: +"dist_token" belongs to a distilled DeiT/m);
+    expect(text).toMatch(/^fault: +2 of 4 blocks are missing: 1, 2$/m);
   });
 });
 

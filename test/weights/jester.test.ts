@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { inspect } from "../../src/cli/inspect.ts";
 import { fileSource } from "../../src/host/file_source.ts";
 import { openCheckpoint } from "../../src/weights/checkpoint.ts";
-import { loadTensors } from "../../src/weights/load.ts";
+import { openTensors } from "../../src/weights/load.ts";
 import { recognise } from "../../src/weights/recognise.ts";
 import { Block12, blockInputs, blockTensors } from "../block12.ts";
 import { counting, dataFile, hasData, JESTER } from "./support/data.ts";
@@ -124,7 +124,7 @@ describe.skipIf(!hasData(JESTER))("the official Jester prefix", () => {
     const { tensors } = recognise(checkpoint);
     const wanted = new Map([...tensors].map(([name, raw]) => [name, checkpoint.tensors.get(raw)!.shape]));
     const error = await expectError(
-      loadTensors(checkpoint, wanted, tensors),
+      (async () => openTensors(checkpoint, wanted, tensors))(),
       "weights-mismatch",
       /228 truncated: features\.0\.0\.weight/,
     );

@@ -1,10 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { fromBytes } from "../../src/weights/byte_source.ts";
 import { openCheckpoint } from "../../src/weights/checkpoint.ts";
-import { loadTensors } from "../../src/weights/load.ts";
+import { openTensors } from "../../src/weights/load.ts";
 import type { TensorToWrite } from "../../src/weights/safetensors.ts";
 import { writeSafetensors } from "../../src/weights/safetensors.ts";
 import { expectError, openBytes } from "./support/expect_error.ts";
+import * as torch from "./support/torch_writer.ts";
 
 const f32 = (shape: number[], ...values: number[]): TensorToWrite => ({
   dtype: "F32",
@@ -25,7 +26,15 @@ const wanted = new Map([
   ["b", [2]],
 ]);
 
-describe("loadTensors", () => {
+/** Every tensor, in the order of the keys. */
+async function loadTensors(...given: Parameters<typeof openTensors>): Promise<Map<string, Float32Array>> {
+  const tensors = openTensors(...given);
+  const loaded = new Map<string, Float32Array>();
+  for (const name of tensors.keys()) loaded.set(name, (await tensors.get(name))!);
+  return loaded;
+}
+
+describe("openTensors", () => {
   it("returns f32 by canonical name, ignoring counters", async () => {
     const loaded = await loadTensors(await openBytes(writeSafetensors(tensors)), wanted, names);
     expect([...loaded.keys()].sort()).toEqual(["a", "b"]);
@@ -128,7 +137,20 @@ describe("loadTensors", () => {
     expect([...(error.details.tensors as string[])].sort()).toEqual(["big", "inf", "nan"]);
   });
 
-  it("reads in the order of the file", async () => {
+  it("leaves extras where they are asked to be left, and still refuses what else is wrong", async () => {
+    const file = await openBytes(writeSafetensors({ ...tensors, "head_dist.bias": f32([2], 1, 2) }));
+    await expectError(loadTensors(file, wanted, names), "weights-mismatch", /: 1 unused: head_dist\.bias;/);
+    expect((await loadTensors(file, wanted, names, "leave")).size).toBe(2);
+    const more = new Map([...wanted, ["c", [2]]]);
+    await expectError(loadTensors(file, more, names, "leave"), "weights-mismatch", /: 1 missing: c;/);
+  });
+
+  it("has no tensor that was not wanted", async () => {
+    const read = openTensors(await openBytes(writeSafetensors(tensors)), wanted, names);
+    expect(await read.get("bn.num_batches_tracked")).toBeUndefined();
+  });
+
+  it("has its keys in the order of the file", async () => {
     const checkpoint = await openBytes(writeSafetensors({ c: f32([1], 1), a: f32([1], 2), b: f32([1], 3) }));
     const order: string[] = [];
     const watched = {
@@ -142,5 +164,14 @@ describe("loadTensors", () => {
     const one = new Map(["c", "b", "a"].map((name) => [name, [1]]));
     await loadTensors(watched as never, one, new Map(["a", "b", "c"].map((name) => [name, name])));
     expect(order).toEqual(["a", "b", "c"]);
+    const [a, b, c] = ["0", "1", "2"].map((key) => torch.vector(key, 1, 5));
+    const zip = await openBytes(
+      torch.torchZip(
+        torch.dict(["c", c!], ["a", a!], ["b", b!]),
+        ["0", "1", "2"].map((key) => [key, torch.floats(1)]),
+      ),
+    );
+    const keys = openTensors(zip, one, new Map([...one.keys()].map((name) => [name, name]))).keys();
+    expect([...keys]).toEqual(["c", "a", "b"]); // as the dictionary lists them
   });
 });

@@ -131,7 +131,6 @@ describe("other files", () => {
     expect(tf.tensors.size).toBe(106);
     const zoo = await open("mobilenet_v2_1.0_onnxzoo7_backbone_fp32");
     expect(zoo).toMatchObject({ model: "mobilenetv2", classes: null, padding: "symmetric", folded: true, unknown: [] });
-    expect((await open("deit_tiny_patch16_224_fp32")).model).toBeNull();
     expect((await open("taesdxl_decoder")).model).toBeNull();
   });
 });

@@ -22,8 +22,10 @@ PARAMETERS = {
     "tsm-mobilenetv2": 2_736_272,
     "tsm-mobilenetv2-online": 2_258_459,
     "mobilenetv2": 3_504_872,
+    "vit": 86_567_656,
+    "stam": 119_205_520,
 }
-TENSORS = {"tsm-resnet50": 320, "tsm-resnet50-nl": 385, "tsm-mobilenetv2": 314, "tsm-mobilenetv2-online": 314}
+TENSORS = {"tsm-resnet50": 320, "tsm-resnet50-nl": 385, "tsm-mobilenetv2": 314, "tsm-mobilenetv2-online": 314, "stam": 228}
 SHIFTED = {"tsm-resnet50": 16, "tsm-resnet101": 18, "tsm-resnet50-nl": 16, "tsm-mobilenetv2": 10}
 
 
@@ -51,7 +53,8 @@ def check_counts():
         assert sum(".net.weight" in key for key in keys) == SHIFTED.get(name, 0), name
         kept = [key for key in keys if names.canonical(key)]
         assert len({names.canonical(key) for key in kept}) == len(kept), name
-        assert len({names.mmaction2(key) for key in keys}) == len(keys) - (4 if name.endswith("-nl") else 0), name
+        if name not in ("vit", "stam"):
+            assert len({names.mmaction2(key) for key in keys}) == len(keys) - (4 if name.endswith("-nl") else 0), name
 
 
 def check_torchvision():
@@ -82,7 +85,45 @@ def check_constant_clip():
         assert torch.allclose(taps["head"][10], plain(frame)[0], rtol=0, atol=1e-10)
 
 
+def check_vit():
+    """Our ViT against torchvision's, whose names differ and whose mathematics do not."""
+    shape = {"width": 60, "depth": 3, "heads": 5, "hidden": 212, "patch": 8}
+    ours = synthetic.fill(models.build_transformer("vit", 11, side=(40, 40), shape=shape)).double()
+    theirs = torchvision.models.VisionTransformer(40, 8, 3, 5, 60, 212, num_classes=11).double().eval()
+    state = {}
+    for key, value in ours.state_dict().items():
+        key = re.sub(r"^cls_token", "class_token", key).replace("patch_embed.proj", "conv_proj").replace("head.", "heads.head.")
+        key = re.sub(r"^pos_embed", "encoder.pos_embedding", re.sub(r"^norm\.", "encoder.ln.", key))
+        key = re.sub(r"^blocks\.(\d+)", r"encoder.layers.encoder_layer_\1", key)
+        key = key.replace("norm1", "ln_1").replace("norm2", "ln_2").replace("mlp.fc1", "mlp.0").replace("mlp.fc2", "mlp.3")
+        key = key.replace("attn.qkv.", "self_attention.in_proj_").replace("attn.proj", "self_attention.out_proj")
+        state[key] = value
+    theirs.load_state_dict(state)
+    x = torch.from_numpy(synthetic.tensor("image", (2, 3, 40, 40))).double()
+    with torch.no_grad():
+        assert torch.allclose(ours(x), theirs(x), rtol=0, atol=1e-10)
+
+
+def check_stam():
+    """The temporal encoder written out against PyTorch's own forward, counts, and the stream against whole clips."""
+    for frames, expected in ((8, 119_199_376), (32, 119_217_808), (64, 119_242_384)):
+        model = models.build_transformer("stam", frames=frames)
+        assert sum(p.numel() for p in model.parameters()) == expected
+    shape = {"width": 96, "depth": 2, "heads": 6, "hidden": 180, "patch": 8}
+    shape.update(temporal_depth=2, temporal_heads=8, temporal_hidden=76)
+    model = synthetic.fill(models.build_transformer("stam", 13, frames=5, side=(16, 24), shape=shape)).double()
+    video = torch.from_numpy(synthetic.tensor("video", (5, 3, 16, 24))).double()
+    with torch.no_grad():
+        features = model.features(video, lambda name, value: None).transpose(0, 1)
+        theirs = model.aggregate.transformer_enc(model.aggregate.embed(features))[:, 0]
+        assert torch.allclose(model.aggregate(features, lambda name, value: None), theirs, rtol=0, atol=1e-10)
+        stream = model.stream(video)
+        assert torch.allclose(stream[4], model(video), rtol=0, atol=1e-12)
+        still = model(video[:1].repeat(5, 1, 1, 1))
+        assert torch.allclose(stream[0], still, rtol=0, atol=1e-12)
+
+
 if __name__ == "__main__":
-    for check in (check_shift, check_counts, check_torchvision, check_constant_clip):
+    for check in (check_shift, check_counts, check_torchvision, check_constant_clip, check_vit, check_stam):
         check()
         print(f"{check.__name__}: ok")

@@ -6,16 +6,20 @@ from torch import nn
 import names
 
 BARE = ("tsm-mobilenetv2-online", "mobilenetv2")
+TRANSFORMERS = ("vit", "stam")
 
 
 def checkpoint_object(name, model, naming="official"):
-    """Official: {'state_dict': module.base_model.*, 'epoch', ...}, bare OrderedDict for the online and per-image nets.
+    """Official: {'state_dict': module.base_model.*, 'epoch', ...}, bare OrderedDict for the online and per-image nets,
+    {'model': ...} for the transformers.
 
     mmaction2: {'meta', 'state_dict'} with its key names; the bias that its non-local output convolution lacks is left out,
     so it must be zero in the model.
     """
     if naming == "mmaction2":
         return {"meta": {"epoch": 50}, "state_dict": mmaction2_state_dict(model)}
+    if name in TRANSFORMERS:
+        return {"model": model.state_dict()}
     if name in BARE:
         return model.state_dict()
     state_dict = nn.DataParallel(model).state_dict()  # adds `module.`

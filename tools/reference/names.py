@@ -5,6 +5,7 @@ from mobilenetv2 import STAGES
 
 FLAT = {0: "expand", 3: "depthwise", 6: "project"}
 FLAT_FIRST = {0: "depthwise", 3: "project"}
+TRANSFORMER = re.compile(r"(aggregate\.)?(cls_token|pos_embed)|(patch_embed|blocks|norm|aggregate|head)\..+")
 NON_LOCAL = {"theta": "theta", "phi.0": "phi", "g.0": "g", "W.0": "out", "W.1": "out.bn"}
 
 
@@ -15,6 +16,8 @@ def plain(key):
 
 def canonical(key):
     """The canonical tensor name of an official key; None for num_batches_tracked. Raises on an unknown key."""
+    if TRANSFORMER.fullmatch(key):
+        return key  # timm's and STAM's names are Kinema's
     unit, _, leaf = plain(key).rpartition(".")
     if leaf == "num_batches_tracked":
         return None

@@ -1,4 +1,4 @@
-"""A minimal writer of the safetensors format (8-byte header length, JSON header, raw little-endian data)."""
+"""A minimal reader and writer of the safetensors format (8-byte header length, JSON header, raw little-endian data)."""
 import json
 
 import numpy as np
@@ -21,3 +21,17 @@ def write(path, tensors, metadata):
         file.write(len(text).to_bytes(8, "little"))
         file.write(text)
         file.writelines(chunks)
+
+
+def read(path):
+    """({name: f32 array}, metadata) of a file whose tensors are all F32."""
+    with open(path, "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        data = file.read()
+    metadata = header.pop("__metadata__", {})
+    tensors = {}
+    for name, entry in header.items():
+        assert entry["dtype"] == "F32", f"{name} is {entry['dtype']}"
+        begin, end = entry["data_offsets"]
+        tensors[name] = np.frombuffer(data[begin:end], np.float32).reshape(entry["shape"])
+    return tensors, metadata

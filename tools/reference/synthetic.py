@@ -13,13 +13,17 @@ The value is computed in f64 in the order written and rounded once to f32. The l
     *.bn.weight        (0.5 + u) * s         s = 0.5 for *.conv3.bn (it ends a ResNet's residual branch), else 1
     *.running_mean     0.4 * (u - 0.5)
     *.running_var      0.5 + u
-    *.bias             0.4 * (u - 0.5)       (BN's beta, and the bias of convolutions and linear layers)
-    other *.weight     (2 u - 1) * (sqrt(3) * sqrt(gain / fan_in)),   fan_in = the product of shape[1:]
+    *bias              0.4 * (u - 0.5)       (BN's beta, and the bias of convolutions and linear layers)
+    cls_token, pos_embed   2 u - 1           (with or without `aggregate.`)
+    *norm.weight, *norm1.weight, *norm2.weight   0.5 + u      (layer norm's scale)
+    other *weight      (2 u - 1) * (sqrt(3) * sqrt(gain / fan_in)),   fan_in = the product of shape[1:]
     image, video       4 * (u - 0.5)         (the network's input, already "normalised")
 
     gain, by the last part of the unit's name:
         2      in front of a ReLU or ReLU6 (He): stem, expand, depthwise, last, conv1, conv2
         1      linear: project, conv3, head, nl.out
+        2      fc1, linear1, and qkv, self_attn (in_proj_weight), so that attention's shares are uneven
+        1      proj, fc2, out_proj, linear2
         0.5    nl.g          0.25   downsample          0.1   nl.theta, nl.phi
 
     num_batches_tracked (int64) is 1 everywhere.
@@ -39,6 +43,8 @@ STEP = np.uint32(0x9E3779B9)
 GAIN = {
     "stem": 2.0, "expand": 2.0, "depthwise": 2.0, "last": 2.0, "conv1": 2.0, "conv2": 2.0,
     "project": 1.0, "conv3": 1.0, "head": 1.0, "out": 1.0,
+    "fc1": 2.0, "linear1": 2.0, "qkv": 2.0, "self_attn": 2.0,
+    "proj": 1.0, "fc2": 1.0, "out_proj": 1.0, "linear2": 1.0,
     "g": 0.5, "downsample": 0.25, "theta": 0.1, "phi": 0.1,
 }  # fmt: skip
 
@@ -69,12 +75,16 @@ def tensor(name, shape):
     unit, _, leaf = name.rpartition(".")
     if name in ("image", "video"):
         value = 4 * (u - 0.5)
-    elif leaf in ("bias", "running_mean"):
+    elif leaf in ("cls_token", "pos_embed"):
+        value = 2 * u - 1
+    elif leaf.endswith("bias") or leaf == "running_mean":
         value = 0.4 * (u - 0.5)
     elif leaf == "running_var":
         value = 0.5 + u
     elif unit.endswith(".bn"):
         value = (0.5 + u) * (0.5 if unit.endswith(".conv3.bn") else 1.0)
+    elif unit.endswith(("norm", "norm1", "norm2")):
+        value = 0.5 + u
     else:
         fan_in = math.prod(shape[1:])
         value = (2 * u - 1) * (math.sqrt(3) * math.sqrt(GAIN[unit.split(".")[-1]] / fan_in))

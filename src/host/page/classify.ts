@@ -6,9 +6,10 @@ import { type Ranked, softmax, top } from "../../labels/top.ts";
 import type { ModelName } from "../../models/index.ts";
 import { openVideo, type Video } from "../../video/decode.ts";
 import { readRgba } from "../../video/rgba.ts";
-import { sampleDense, sampleUniform } from "../../video/sampling.ts";
+import { sampleDense, sampleStam, sampleUniform } from "../../video/sampling.ts";
 import { openCheckpoint } from "../../weights/checkpoint.ts";
 import { fromUrl } from "../../weights/url_source.ts";
+import { draw, type Shown, show } from "./draw.ts";
 import type { Report } from "./report.ts";
 
 export interface ClassifyArgs {
@@ -20,6 +21,10 @@ export interface ClassifyArgs {
   readonly labels?: readonly string[];
   readonly frames?: number;
   readonly sampling: "uniform" | "dense";
+  /** `stam` as a stream. */
+  readonly online?: boolean;
+  /** Draw what the network looked at. */
+  readonly explain?: boolean;
   readonly top: number;
 }
 
@@ -31,6 +36,8 @@ export interface ClassifyResult {
   readonly top: readonly Ranked[];
   /** With an online model: what was seen when. */
   readonly spans?: readonly Span[];
+  /** With `explain`: the share of attention of each frame (null where the model has none) and the picture. */
+  readonly explained?: { readonly frames: readonly number[] | null; readonly png: Uint8Array<ArrayBuffer> };
   readonly ms: { readonly prepare: number; readonly decode: number; readonly ingest: number; readonly run: number };
   readonly bytes: { readonly weights: number; readonly activations: number; readonly states: number };
 }
@@ -43,7 +50,7 @@ interface Context {
   readonly signal: AbortSignal;
 }
 
-type Part = Pick<ClassifyResult, "frames" | "top" | "spans"> & {
+type Part = Pick<ClassifyResult, "frames" | "top" | "spans" | "explained"> & {
   readonly ms: { readonly decode: number; readonly ingest: number; readonly run: number };
 };
 
@@ -57,13 +64,15 @@ export async function classify(args: ClassifyArgs, report: Report, signal: Abort
   const checkpoint = await openCheckpoint(await fromUrl(args.weightsUrl, { signal, name: args.weightsName }));
   const named = args.model ? { model: args.model } : {};
   const { description, recognised } = describeModel(checkpoint, named);
-  const online = description.model === "tsm-mobilenetv2-online";
+  const online =
+    description.model === "tsm-mobilenetv2-online" || (description.model === "stam" && args.online === true);
   const frames = online ? 1 : (args.frames ?? recognised.segments ?? DEFAULT_FRAMES);
   const labels = args.labels ?? labelsOf(checkpoint) ?? labelsForClasses(recognised.classes);
   using classifier = await Classifier.create(gpu, checkpoint, {
     ...named,
     frames,
     labels,
+    ...(args.explain ? { shares: true } : {}),
     form: "reference",
     signal,
     onProgress: ({ phase, fraction }) => report("prepare", (phase === "upload" ? 0 : 0.5) + fraction / 2),
@@ -83,9 +92,9 @@ export async function classify(args: ClassifyArgs, report: Report, signal: Abort
 
 /** Frames sampled over the video make one clip; an image model's probabilities are averaged over them. */
 async function clip({ classifier, video, args, report, signal }: Context, count: number): Promise<Part> {
-  const frames =
-    args.sampling === "dense" ? sampleDense(video.frameCount, count) : sampleUniform(video.frameCount, count);
+  const frames = sample(video, classifier.session.plan.graph.name, args.sampling, count);
   const wanted = [...new Set(frames)];
+  const shown: Shown[] = [];
   const ms = { decode: 0, ingest: 0, run: 0 };
   let mark = performance.now();
   let done = 0;
@@ -94,8 +103,12 @@ async function clip({ classifier, video, args, report, signal }: Context, count:
     mark = performance.now();
     // Pixels through main memory: on a software adapter much faster than a texture copy, and closer to what PyTorch users decode.
     const pixels = await readRgba(frame);
+    const orientation = { rotation, flip: video.flip };
+    const picture = args.explain ? show(pixels, classifier.ingest.preprocessing, orientation) : null;
     frames.forEach((wantedIndex, slot) => {
-      if (wantedIndex === index) classifier.put(pixels, slot, { rotation, flip: video.flip });
+      if (wantedIndex !== index) return;
+      classifier.put(pixels, slot, orientation);
+      if (picture) shown[slot] = picture;
     });
     ms.ingest += performance.now() - mark;
     report("decode", ++done / wanted.length);
@@ -107,10 +120,20 @@ async function clip({ classifier, video, args, report, signal }: Context, count:
   await device.queue.onSubmittedWorkDone();
   ms.ingest += performance.now() - mark;
   mark = performance.now();
-  const logits = await classifier.classify();
+  const explanation = args.explain ? await classifier.explain() : null;
+  const logits = explanation?.logits ?? (await classifier.classify());
   ms.run = performance.now() - mark;
   report("run", 1);
-  return { frames, top: top(meanScores(logits, classifier), classifier.labels, args.top), ms };
+  const ranked = top(meanScores(logits, classifier), classifier.labels, args.top);
+  if (!explanation) return { frames, top: ranked, ms };
+  const weights = explanation.frames && [...explanation.frames];
+  return { frames, top: ranked, explained: { frames: weights, png: await draw(shown, explanation) }, ms };
+}
+
+/** Which frames a model is shown, as its authors choose them. */
+function sample(video: Video, model: string, how: "uniform" | "dense", count: number): number[] {
+  if (how === "dense") return sampleDense(video.frameCount, count);
+  return model === "stam" ? sampleStam(video.frameCount, video.fps, count) : sampleUniform(video.frameCount, count);
 }
 
 /** Probabilities of a clip's logits, or the mean of the frames' where the model gives logits per frame. */
@@ -120,7 +143,7 @@ function meanScores(logits: Float32Array, { session }: Classifier): Float64Array
   return scores[0]!.map((_, c) => scores.reduce((sum, row) => sum + row[c]!, 0) / count);
 }
 
-/** An online model sees the video from its beginning, thinned to the frame rate that it was trained for. */
+/** A stream sees the video from its beginning, thinned to the frame rate that it was trained for. */
 async function stream({ classifier, video, args, report, signal }: Context, fps: number): Promise<Part> {
   const step = Math.max(1, Math.round(video.fps / fps));
   const frames = Array.from({ length: Math.ceil(video.frameCount / step) }, (_, i) => i * step);

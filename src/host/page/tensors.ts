@@ -16,6 +16,7 @@ export interface TensorArgs {
   readonly model: ModelName;
   readonly padding?: "symmetric" | "same";
   readonly dtype?: "f32" | "f16";
+  readonly activationBytes?: number;
   /** Intermediate tensors to return as well; `all`: those that the input file names too. */
   readonly taps?: readonly string[] | "all";
 }
@@ -39,6 +40,7 @@ export async function tensors(args: TensorArgs, report: Report, signal: AbortSig
     model: args.model,
     ...(args.padding ? { padding: args.padding } : {}),
     ...(args.dtype ? { dtype: args.dtype } : {}),
+    ...(args.activationBytes ? { activationBytes: args.activationBytes } : {}),
     taps: args.taps === "all" ? [...file.tensors.keys()] : (args.taps ?? []),
     signal,
     onProgress: ({ phase, fraction }) => report("prepare", (phase === "upload" ? 0 : 0.5) + fraction / 2),

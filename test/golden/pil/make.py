@@ -29,6 +29,8 @@ CASES = [
     (641, 359, 256, 224, 0, False),
     (333, 777, 256, 224, 270, True),
 ]
+# The same with the bicubic filter, whose weights can be negative.
+BICUBIC = [CASES[i] for i in (0, 1, 2, 4, 6, 7, 9, 10, 11, 14, 15)]
 
 
 def frame(width, height):
@@ -42,13 +44,13 @@ def frame(width, height):
     return pixels
 
 
-def crop(width, height, resize, side, rotation, mirrored):
+def crop(width, height, resize, side, rotation, mirrored, method):
     image = Image.fromarray(frame(width, height))
     if rotation:
         image = image.transpose(TURN[rotation])
     w, h = image.size
     size = (resize, int(resize * h / w)) if w <= h else (int(resize * w / h), resize)
-    image = image.resize(size, Image.BILINEAR)
+    image = image.resize(size, method)
     left, top = round((size[0] - side) / 2), round((size[1] - side) / 2)
     image = image.crop((left, top, left + side, top + side))
     if mirrored:
@@ -58,10 +60,11 @@ def crop(width, height, resize, side, rotation, mirrored):
 
 def main():
     cases = []
-    for case in CASES:
-        pixels = crop(*case)
-        names = ("width", "height", "resize", "crop", "rotation", "flip")
-        entry = dict(zip(names, case), sha256=hashlib.sha256(pixels.tobytes()).hexdigest())
+    jobs = [(case, "bilinear") for case in CASES] + [(case, "bicubic") for case in BICUBIC]
+    for case, method in jobs:
+        pixels = crop(*case, {"bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC}[method])
+        names = ("width", "height", "resize", "crop", "rotation", "flip", "filter")
+        entry = dict(zip(names, (*case, method)), sha256=hashlib.sha256(pixels.tobytes()).hexdigest())
         if pixels.size <= 64:
             entry["bytes"] = pixels.flatten().tolist()
         cases.append(entry)

@@ -1,0 +1,44 @@
+import { fail } from "../core/fail.ts";
+import { dispatch, flat } from "../core/kernel.ts";
+import { defineOp } from "../core/op.ts";
+import { elements, quads, tensor } from "../core/tensor.ts";
+import * as kernels from "../kernels.gen.ts";
+
+export interface TokenAttrs {
+  readonly frames: number;
+  /** Tokens of a frame, the class token among them. */
+  readonly tokens: number;
+  /** Channels of a token. */
+  readonly width: number;
+}
+
+/**
+ * The class token and the positions of every frame: y [frames, tokens, width] = pos[token] (+ cls where the token is 0).
+ * The patches are summed into it afterwards (`lead` of {@link conv2d}). Weights: cls of width, pos of tokens * width stored elements.
+ */
+export const tokens = defineOp<TokenAttrs>({
+  name: "tokens",
+  takes: ["cls", "pos"],
+  infer({ cls, pos }, { frames, tokens: count, width }) {
+    const stride = quads(width) * 4;
+    if (elements(cls!) !== stride)
+      fail("graph", `cls holds ${elements(cls!)} elements, ${width} channels are stored as ${stride}`);
+    if (elements(pos!) !== count * stride)
+      fail(
+        "graph",
+        `pos holds ${elements(pos!)} elements, ${count} tokens of ${width} are stored as ${count * stride}`,
+      );
+    return { y: tensor(frames, count, width) };
+  },
+  lower({ cls, pos, y }, { frames, tokens: count, width }) {
+    const channels4 = quads(width);
+    const total = frames * count * channels4;
+    return [
+      dispatch(kernels.tokens, {
+        params: { channels4, frame: count * channels4, total },
+        bind: { cls: cls!, pos: pos!, y: y! },
+        groups: flat(total, kernels.tokens.consts.WG),
+      }),
+    ];
+  },
+});

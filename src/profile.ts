@@ -1,0 +1,210 @@
+// Where does a model's time go, and how near is each kernel to what the adapter can do?
+import { type Ceilings, countLoads, measureCeilings } from "./ceilings.ts";
+import { describeModel, type ModelOptions } from "./classifier.ts";
+import { fail } from "./core/fail.ts";
+import { type Graph, type TensorSource, wantedTensors } from "./core/graph.ts";
+import { elements } from "./core/tensor.ts";
+import type { Gpu } from "./gpu/device.ts";
+import { type Profile, type ProfileOptions, runsOf } from "./gpu/profile.ts";
+import { buildModel, type ModelDescription, type ModelName, standardShift } from "./models/index.ts";
+import { createSession, type Session } from "./session.ts";
+import type { Checkpoint } from "./weights/checkpoint.ts";
+import { openTensors } from "./weights/load.ts";
+
+export type Bound = "fma" | "load" | "copy";
+
+/** One dispatch, or all of one kernel variant, against the ceilings. */
+export interface Measured {
+  readonly ms: number;
+  /** Share of all steps' time. */
+  readonly share: number;
+  readonly macs: number;
+  readonly bytes: number;
+  /** Loads of 16 bytes that the kernel issues; see countLoads. */
+  readonly loads: number;
+  /** The ceiling that is nearest, and how much of it was reached: the least time that it leaves / the time that was taken. */
+  readonly bound: Bound;
+  readonly reached: number;
+}
+
+export interface ProfiledStep extends Measured {
+  readonly node: string;
+  readonly op: string;
+  readonly kernel: string;
+}
+
+export interface ProfiledVariant extends Measured {
+  readonly kernel: string;
+  readonly dispatches: number;
+}
+
+/** Plain data: what `kinema profile --json` prints. */
+export interface ProfileReport {
+  readonly model: string;
+  readonly adapter: string;
+  /** Input shape, channels last. */
+  readonly input: readonly number[];
+  readonly dtype: "f32" | "f16";
+  /** Whether the weights are random ones, for want of a file. */
+  readonly random: boolean;
+  readonly clock: Profile["clock"];
+  readonly runs: number;
+  /** Medians: a whole run as it is without a profiler, one step by step, and the sum of its steps. */
+  readonly ms: { readonly plain: number; readonly profiled: number; readonly steps: number };
+  readonly ceilings: Ceilings;
+  readonly steps: readonly ProfiledStep[];
+  /** By kernel variant, the costliest first. */
+  readonly variants: readonly ProfiledVariant[];
+  readonly total: Measured;
+}
+
+export interface ProfileModelOptions extends ModelOptions, ProfileOptions {
+  readonly dtype?: "f32" | "f16";
+}
+
+/** Profiles a model on random frames, with the weights of a checkpoint or, without one, random ones. */
+export async function profileModel(
+  gpu: Gpu,
+  checkpoint: Checkpoint | null,
+  options: ProfileModelOptions,
+): Promise<ProfileReport> {
+  const { signal, dtype = "f32" } = options;
+  runsOf(options);
+  const { graph, weights } = checkpoint ? fromCheckpoint(checkpoint, options) : withRandomWeights(options);
+  using session = await createSession(gpu, graph, weights, { dtype, ...(signal ? { signal } : {}) });
+  const before = await measureCeilings(gpu, signal);
+  const [name, input] = Object.entries(graph.inputs)[0]!;
+  const profile = await session.profile({ [name]: uniform(name, elements(input.spec), 1) }, options);
+  const after = await measureCeilings(gpu, signal);
+  const best = (key: keyof Ceilings) => Math.max(before[key], after[key]);
+  const ceilings = { flops: best("flops"), bytes: best("bytes"), loads: best("loads") };
+  return {
+    model: graph.name,
+    adapter: gpu.adapter,
+    input: input.spec.shape,
+    dtype,
+    random: checkpoint === null,
+    ...reportOf(session, profile, ceilings),
+  };
+}
+
+/** Every step of a profile against the ceilings, and their sums. */
+export function reportOf(
+  { plan }: Pick<Session, "plan">,
+  profile: Profile,
+  ceilings: Ceilings,
+): Pick<ProfileReport, "clock" | "runs" | "ms" | "ceilings" | "steps" | "variants" | "total"> {
+  const whole = profile.steps.reduce((sum, { ms }) => sum + ms, 0);
+  const counted = profile.steps.map((step, i) => ({
+    ...step,
+    loads: countLoads(plan.steps[i]!.dispatch, step.bytes),
+  }));
+  const kernels = [...new Set(counted.map(({ kernel }) => kernel))];
+  const variants = kernels.map((kernel): ProfiledVariant => {
+    const its = counted.filter((step) => step.kernel === kernel);
+    return { kernel, dispatches: its.length, ...measured(its, whole, ceilings) };
+  });
+  return {
+    clock: profile.clock,
+    runs: profile.runs,
+    ms: { ...profile.ms, steps: whole },
+    ceilings,
+    steps: counted.map((step) => {
+      const { node, op, kernel } = step;
+      return { node, op, kernel, ...measured([step], whole, ceilings) };
+    }),
+    variants: variants.sort((a, b) => b.ms - a.ms),
+    total: measured(counted, whole, ceilings),
+  };
+}
+
+type Counted = Pick<Measured, "ms" | "macs" | "bytes" | "loads">;
+
+function measured(list: readonly Counted[], whole: number, ceilings: Ceilings): Measured {
+  const sum = (key: keyof Counted) => list.reduce((total, step) => total + step[key], 0);
+  const [ms, macs, bytes, loads] = [sum("ms"), sum("macs"), sum("bytes"), sum("loads")];
+  // Each step has its own nearest ceiling; together they take at least the sum of what those leave.
+  const least = { fma: 0, load: 0, copy: 0 };
+  for (const step of list) {
+    const { bound, seconds } = nearest(step, ceilings);
+    least[bound] += seconds;
+  }
+  const all = least.fma + least.load + least.copy;
+  const bound = (Object.keys(least) as Bound[]).reduce((a, b) => (least[b] > least[a] ? b : a));
+  return {
+    ms,
+    share: whole > 0 ? ms / whole : 0,
+    macs,
+    bytes,
+    loads,
+    bound,
+    reached: ms > 0 ? (1000 * all) / ms : 0,
+  };
+}
+
+/** The ceiling that leaves a step the most time, s. */
+function nearest({ macs, bytes, loads }: Counted, ceilings: Ceilings): { bound: Bound; seconds: number } {
+  const seconds = { fma: (2 * macs) / ceilings.flops, load: loads / ceilings.loads, copy: bytes / ceilings.bytes };
+  const bound = (Object.keys(seconds) as Bound[]).reduce((a, b) => (seconds[b] > seconds[a] ? b : a));
+  return { bound, seconds: seconds[bound] };
+}
+
+interface Prepared {
+  readonly graph: Graph;
+  readonly weights: TensorSource;
+}
+
+function fromCheckpoint(checkpoint: Checkpoint, options: ProfileModelOptions): Prepared {
+  const { description, recognised } = describeModel(checkpoint, options);
+  const graph = buildModel(description);
+  const extras = recognised.transformer ? "leave" : "refuse";
+  return { graph, weights: openTensors(checkpoint, wantedTensors(graph), recognised.tensors, extras) };
+}
+
+function withRandomWeights(options: ProfileModelOptions): Prepared {
+  const model = options.model ?? fail("usage", "nothing to profile; name a model or give its weights");
+  const graph = buildModel(standardModel(model, options));
+  const wanted = wantedTensors(graph);
+  return { graph, weights: { keys: () => wanted.keys(), get: (name) => randomTensor(name, wanted.get(name)!) } };
+}
+
+/** ViT-B/16, and STAM-16 as it was released: six temporal layers of eight heads. */
+const VIT = { width: 768, depth: 12, heads: 12, hidden: 3072, patch: 16, qkvBias: true, epsilon: 1e-6 } as const;
+const NO_CLIP = { frames: null, temporalDepth: 0, temporalHeads: 8, temporalHidden: 0 } as const;
+const CLIP = { temporalDepth: 6, temporalHeads: 8, temporalHidden: 2048 } as const;
+
+/** A model as its authors trained it, for 400 classes (1000 of ImageNet), on 224 x 224 pixels. */
+export function standardModel(model: ModelName, options: ModelOptions = {}): ModelDescription {
+  const single = model === "mobilenetv2" || model === "vit" || model === "tsm-mobilenetv2-online";
+  const frames = options.frames ?? (single ? 1 : model === "stam" ? 16 : 8);
+  const stam = { ...VIT, ...CLIP, frames: frames === 1 ? 16 : frames };
+  return {
+    model,
+    frames,
+    height: options.height ?? 224,
+    width: options.width ?? 224,
+    classes: single && model !== "tsm-mobilenetv2-online" ? 1000 : 400,
+    shifted: new Set(standardShift(model)),
+    shiftDivisor: 8,
+    padding: options.padding ?? "symmetric",
+    folded: false,
+    transformer: model === "stam" ? stam : model === "vit" ? { ...VIT, ...NO_CLIP } : null,
+  };
+}
+
+/** Numbers that keep activations near 1: a time must not be that of infinities or denormals. */
+function randomTensor(name: string, shape: readonly number[]): Float32Array {
+  const count = shape.reduce((a, b) => a * b, 1);
+  if (name.endsWith("running_var")) return new Float32Array(count).fill(1);
+  const fanIn = shape.slice(1).reduce((a, b) => a * b, 1);
+  return uniform(name, count, shape.length > 1 ? Math.sqrt(3 / fanIn) : 0.1);
+}
+
+/** Uniform in (-bound, bound), the same for the same name: a linear congruential generator (Numerical Recipes, 7.1). */
+function uniform(name: string, count: number, bound: number): Float32Array<ArrayBuffer> {
+  let state = [...name].reduce((hash, letter) => Math.imul(hash, 31) + letter.charCodeAt(0), 1);
+  return Float32Array.from({ length: count }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) | 0;
+    return (state / 2 ** 31) * bound;
+  });
+}

@@ -1,0 +1,78 @@
+// What Deno runs: every kernel variant through wgpu's compiler naga, every op case on wgpu's adapter. One JSON object a line:
+// first the adapter, then an object for every variant and every case with what is wrong with it (nothing: an empty list).
+
+import { type Graph, wantedTensors } from "../../src/core/graph.ts";
+import { type Dispatch, variantName } from "../../src/core/kernel.ts";
+import { plan } from "../../src/core/plan.ts";
+import { type Gpu, openGpu } from "../../src/gpu/device.ts";
+import { compile } from "../../src/gpu/pipelines.ts";
+import * as kernels from "../../src/kernels.gen.ts";
+import { createSession } from "../../src/session.ts";
+import { checkCase, halved, TESTED } from "../cases/check.ts";
+import { CASES } from "../cases/index.ts";
+import { Random } from "../cases/random.ts";
+import { smallModels } from "../small_models.ts";
+import { syntheticTensor } from "../synthetic.ts";
+import type { Line } from "./line.ts";
+
+/** Of each family one. */
+const MODELS = ["tsm-mobilenetv2-online", "tsm-resnet50"];
+
+const print = (line: Line): void => console.log(JSON.stringify(line));
+
+/** The lines that `work` gives, or what it threw, and what WebGPU complained of meanwhile. */
+async function tried(gpu: Gpu, work: () => Promise<readonly string[] | undefined>): Promise<string[]> {
+  const complaints: string[] = [];
+  gpu.device.onuncapturederror = ({ error }) => complaints.push(error.message);
+  try {
+    const wrong = (await work()) ?? [];
+    await gpu.device.queue.onSubmittedWorkDone();
+    return [...wrong, ...complaints];
+  } catch (error) {
+    return [String(error), ...complaints];
+  }
+}
+
+/** Every kernel variant of every model and case, for both kinds of adapters, with f32 and with f16 weights. */
+function variants(f16: boolean): Map<string, Dispatch> {
+  const found = new Map<string, Dispatch>();
+  for (const graph of [...smallModels(), ...CASES.map((c) => c.graph)])
+    for (const kind of ["cpu", "gpu"] as const)
+      for (const halfWeights of f16 ? [false, true] : [false]) {
+        const caps = { kind, f16, subgroups: false, timestamps: false, halfWeights };
+        for (const { dispatch } of plan(graph, caps).steps)
+          found.set(variantName(dispatch.kernel, dispatch.consts, dispatch.retype), dispatch);
+      }
+  return found;
+}
+
+const gpu = await openGpu();
+print({ adapter: gpu.adapter, f16: gpu.caps.f16 });
+for (const [name, d] of variants(gpu.caps.f16))
+  print({
+    variant: name,
+    wrong: await tried(gpu, async () => void (await compile(gpu.device, d.kernel, d.consts, d.retype))),
+  });
+for (const kernel of [kernels.frameFast, kernels.frameReference])
+  print({ variant: kernel.name, wrong: await tried(gpu, async () => void (await compile(gpu.device, kernel, {}))) });
+for (const kind of ["cpu", "gpu"] as const)
+  for (const dtype of gpu.caps.f16 ? (["f32", "f16"] as const) : (["f32"] as const)) {
+    const on = { ...gpu, caps: { ...gpu.caps, kind } };
+    for (const opCase of TESTED.filter((c) => dtype === "f32" || halved(c, on.caps)))
+      print({ case: opCase.graph.name, kind, dtype, wrong: await tried(gpu, () => checkCase(on, opCase, dtype)) });
+  }
+/** Logits of a small model with synthetic weights. */
+async function logits(graph: Graph, dtype: "f32" | "f16"): Promise<Float32Array> {
+  const weights = [...wantedTensors(graph)].map(([name, shape]) => [name, syntheticTensor(name, shape)] as const);
+  using session = await createSession(gpu, graph, new Map(weights), { dtype });
+  const video = new Random(1).normal(...graph.inputs.video!.spec.shape);
+  return (await session.run({ video })).logits!;
+}
+
+for (const graph of gpu.caps.f16 ? smallModels().filter(({ name }) => MODELS.includes(name)) : []) {
+  const [a, b] = [await logits(graph, "f32"), await logits(graph, "f16")];
+  const dot = (x: Float32Array, y: Float32Array) => x.reduce((sum, v, i) => sum + v * y[i]!, 0);
+  const cosine = dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
+  print({ model: graph.name, cosine, equal: a.every((v, i) => v === b[i]) });
+}
+gpu.dispose();
