@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { build } from "esbuild";
 import { launchBrowser } from "../src/host/chromium.ts";
 import { openPage } from "../src/host/page.ts";
+import { agree, RIVAL_CASES, type RivalModel } from "./rival/cases.ts";
 import type { RivalArgs, RivalResult } from "./rival/page.ts";
 
 const { values: flags } = parseArgs({
@@ -15,12 +16,8 @@ const { values: flags } = parseArgs({
     json: { type: "string" },
   },
 });
-const CASES = {
-  "tsm-mobilenetv2": { shape: [8, 3, 224, 224], classes: 400 },
-  mobilenetv2: { shape: [1, 3, 224, 224], classes: 1000 },
-} as const;
-const model = flags.model as keyof typeof CASES;
-if (!CASES[model]) throw new Error(`--model is one of ${Object.keys(CASES).join(", ")}`);
+const model = flags.model as RivalModel;
+if (!RIVAL_CASES[model]) throw new Error(`--model is one of ${Object.keys(RIVAL_CASES).join(", ")}`);
 const folder = join(process.cwd(), "bench", "rival");
 const onnx = join(folder, "models", `${model}.onnx`);
 const dist = join(folder, "node_modules", "onnxruntime-web", "dist");
@@ -42,15 +39,13 @@ const page = await openPage(browser, { bundle, roots: { ort: dist } });
 try {
   const args: RivalArgs = {
     model,
-    ...CASES[model],
+    ...RIVAL_CASES[model],
     runs: Number(flags.runs),
     modelUrl: page.file(onnx),
     distUrl: `${page.root("ort")}/`,
   };
   const result = await page.call<RivalResult>("rival", args, { onProgress: (run) => console.error(`run ${run}`) });
-  // A wrong answer is not timed: 1e-3 of logits of order 1 is what any two f32 engines agree to.
-  if (!(result.maxDifference <= 1e-3 * Math.max(1, result.maxOutput)))
-    throw new Error(`the two disagree by ${result.maxDifference}: not reported`);
+  if (!agree(result)) throw new Error(`the two disagree by ${result.maxDifference}: not reported`);
   const { ours, rival } = result;
   console.log(`${model} ${args.shape.join("x")}, ${result.adapter}`);
   console.log(

@@ -1,0 +1,168 @@
+// What a bench finds, as data: written with --json, exported and read by the page, compared with another.
+import type { Ceilings } from "../src/ceilings.ts";
+import { fail } from "../src/core/fail.ts";
+import type { Bound } from "../src/profile.ts";
+
+export interface KernelTiming {
+  /** Median of the rounds, of one run; runs of a round are submitted together. */
+  readonly ms: number;
+  readonly leastMs: number;
+  readonly rounds: number;
+  readonly runsARound: number;
+  readonly gflops: number;
+  /** The nearest ceiling and how much of it was reached, as in src/profile.ts. */
+  readonly bound: Bound;
+  readonly reached: number;
+}
+
+export interface ModelTiming {
+  /** ms from the weight file to the first logits. Packing and compiling overlap: `compile` is what is left of it after `pack`. */
+  readonly cold: { readonly parse: number; readonly pack: number; readonly compile: number; readonly first: number };
+  /** Of a steady run: frames to the GPU, network, logits back. */
+  readonly ms: number;
+  readonly p95: number;
+  readonly runs: number;
+  readonly framesPerSecond: number;
+  readonly dispatches: number;
+  readonly bytes: {
+    readonly planned: number;
+    readonly lowerBound: number;
+    readonly naive: number;
+    readonly weights: number;
+  };
+}
+
+/** A case, with its times or with the line that says why it was not timed. */
+export interface Result<Timing> {
+  readonly name: string;
+  readonly about: string;
+  readonly refused: string | null;
+  readonly timing: Timing | null;
+}
+
+export interface Report {
+  readonly format: "kinema-bench-1";
+  /** ISO 8601, UTC. */
+  readonly date: string;
+  /** Of the source, with + where the working tree differs. */
+  readonly commit: string;
+  readonly adapter: string;
+  readonly driver: string;
+  /** The browser's user agent, or the runtime and its version. */
+  readonly browser: string;
+  readonly quick: boolean;
+  readonly ceilings: Ceilings;
+  readonly kernels: readonly Result<KernelTiming>[];
+  readonly models: readonly Result<ModelTiming>[];
+}
+
+/** Reads what `--json` wrote. @throws "bad-file" for anything else */
+export function readReport(text: string, name: string): Report {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    fail("bad-file", `${name} is not JSON; give what the bench exported`, {}, error);
+  }
+  const report = value as Partial<Report> | null;
+  if (report?.format !== "kinema-bench-1")
+    fail("bad-file", `${name} is not of the bench (format kinema-bench-1); give what it exported`);
+  const words = ["date", "commit", "adapter", "driver", "browser"] as const;
+  const whole =
+    words.every((key) => typeof report[key] === "string") &&
+    typeof report.ceilings?.flops === "number" &&
+    [report.kernels, report.models].every((list) => Array.isArray(list) && list.every(isResult));
+  if (!whole) fail("bad-file", `${name} lacks parts of a bench's report; export it again`);
+  return report as Report;
+}
+
+function isResult(value: unknown): boolean {
+  const { name, about, refused, timing } = (value ?? {}) as Partial<Result<KernelTiming | ModelTiming>>;
+  const timed = timing === null ? typeof refused === "string" : refused === null && typeof timing?.ms === "number";
+  return typeof name === "string" && typeof about === "string" && timed;
+}
+
+export interface Change {
+  readonly name: string;
+  readonly about: string;
+  readonly before: number;
+  readonly after: number;
+  /** before / after: 2 is twice as fast, below 1 slower. */
+  readonly ratio: number;
+}
+
+export interface ReportComparison {
+  readonly changes: readonly Change[];
+  /** Lines about what makes the times hard to compare, or cannot be compared. */
+  readonly notes: readonly string[];
+}
+
+/** Cases of the same name and sizes that both have timed. */
+export function compareReports(before: Report, after: Report): ReportComparison {
+  const notes = (["adapter", "driver", "browser", "quick"] as const).flatMap((key) =>
+    before[key] === after[key] ? [] : [`${key}: ${before[key]} before, ${after[key]} after`],
+  );
+  const all = ({ kernels, models }: Report): Result<KernelTiming | ModelTiming>[] => [...kernels, ...models];
+  const changes = all(after).flatMap(({ name, about, timing, refused }) => {
+    const earlier = all(before).find((r) => r.name === name && r.about === about);
+    if (timing && earlier?.timing) {
+      const ratio = timing.ms > 0 ? earlier.timing.ms / timing.ms : Number.NaN;
+      return [{ name, about, before: earlier.timing.ms, after: timing.ms, ratio }];
+    }
+    notes.push(`${name} ${about}: ${refused ?? earlier?.refused ?? "not in both"}`);
+    return [];
+  });
+  const missing = all(before).filter(
+    (r) => !all(after).some(({ name, about }) => name === r.name && about === r.about),
+  );
+  for (const { name, about } of missing) notes.push(`${name} ${about}: not in both`);
+  return { changes, notes };
+}
+
+const fixed = (value: number, digits = 2): string => (Number.isFinite(value) ? value.toFixed(digits) : "-");
+const mb = (bytes: number): string => fixed(bytes / 1e6);
+
+/** The report as a terminal shows it. */
+export function printReport(r: Report): string {
+  const { flops, loads, bytes } = r.ceilings;
+  const lines = [
+    `${r.adapter}, driver ${r.driver}, ${r.browser}, commit ${r.commit}${r.quick ? ", quick" : ""}`,
+    `ceilings: ${fixed(flops / 1e9)} GFLOP/s, ${fixed(loads / 1e9)} G loads of 16 bytes/s, ${fixed(bytes / 1e9)} GB/s copied`,
+  ];
+  const kernels = r.kernels.map(({ name, about, refused, timing: t }) =>
+    t
+      ? [name, about, fixed(t.ms, 3), fixed(t.gflops), `${fixed(100 * t.reached, 0)} % of ${t.bound}`]
+      : [name, about, "-", "-", `refused: ${refused}`],
+  );
+  const models = r.models.map(({ name, about, refused, timing: t }) =>
+    t
+      ? [
+          name,
+          about,
+          [t.cold.parse, t.cold.pack, t.cold.compile, t.cold.first].map((ms) => fixed(ms, 0)).join(" + "),
+          fixed(t.ms, 1),
+          fixed(t.p95, 1),
+          fixed(t.framesPerSecond, 1),
+          String(t.dispatches),
+          `${mb(t.bytes.planned)} / ${mb(t.bytes.lowerBound)} / ${mb(t.bytes.naive)}`,
+          mb(t.bytes.weights),
+        ]
+      : [name, about, `refused: ${refused}`],
+  );
+  if (kernels.length > 0) lines.push("", ...table([["kernel", "sizes", "ms", "GFLOP/s", "of ceiling"], ...kernels]));
+  const head = ["model", "input", "parse + pack + compile + first ms", "ms", "p95", "frames/s", "dispatches"];
+  const memory = ["MB planned / bound / naive", "weights MB"];
+  if (models.length > 0) lines.push("", ...table([[...head, ...memory], ...models]));
+  return lines.join("\n");
+}
+
+/** Columns as wide as their longest cell; the last one is as it is. */
+function table(rows: readonly (readonly string[])[]): string[] {
+  const widths = rows[0]!.map((_, c) => Math.max(...rows.map((row) => (c < row.length - 1 ? row[c]!.length : 0))));
+  return rows.map((row) =>
+    row
+      .map((cell, c) => cell.padEnd(widths[c]!))
+      .join("  ")
+      .trimEnd(),
+  );
+}
