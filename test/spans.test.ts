@@ -16,11 +16,27 @@ it("joins frames of one label into a span that begins with the first frame", () 
   expect(track([0, 0, 0, 0, 0, 0])).toEqual([["still", 0, 0.6]]);
 });
 
-it("shows a change once it has won three times in a row, over the mean of four frames", () => {
-  // The mean of frames 3..6 is the first that favours index 1 (2 of 4 ties go to the lower index): wins at 7, 8, 9.
+it("shows a change once it has won three times in a row, over the mean of four frames, from the first of them on", () => {
+  // Frames 4..7 are the first whose mean favours index 1 (2 of 4 ties go to the lower index): it wins at 7, 8 and 9.
   const spans = track([0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1]);
   expect(spans.map(([label]) => label)).toEqual(["still", "pan left"]);
-  expect(spans[1]![1]).toBeCloseTo(0.9, 10);
+  expect(spans[1]![1]).toBeCloseTo(0.7, 10);
+  expect(spans[0]![2]).toBe(spans[1]![1]);
+});
+
+it("counts each frame once, to the label that it is shown under in the end", () => {
+  const tracker = new SpanTracker(LABELS);
+  // The rival wins twice at most: its frames are the shown label's.
+  const frames = [0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2];
+  const sure = Math.exp(6) / (Math.exp(6) + 2);
+  const other = 1 / (Math.exp(6) + 2);
+  for (const [i, index] of frames.entries()) tracker.push(i, row(index));
+  const [still, right] = tracker.finish(frames.length);
+  // 0..3 are one frame (the first label), then 10 of index 0 or 1 up to the first win of index 2 at frame 13.
+  expect(still).toMatchObject({ label: "still", from: 0, to: 13 });
+  expect(still!.score).toBeCloseTo((5 * sure + 5 * other) / 10, 6);
+  expect(right).toMatchObject({ label: "pan right", from: 13, to: 17 });
+  expect(right!.score).toBeCloseTo(sure, 6);
 });
 
 it("shows no change for a label that wins for fewer frames, nor for one that comes and goes", () => {

@@ -20,7 +20,7 @@ const STEADY = 3;
 /**
  * Per-frame logits of an online model -> labelled stretches of time. Jester's labels go through the gesture filter of TSM's
  * demo; others through the mean of the last 4 frames' probabilities. The first label shows when 4 frames were seen (an online
- * model has no past before them), and a change once it has won three times in a row.
+ * model has no past before them), and a change once it has won three times in a row: its span begins with the first of them.
  */
 export class SpanTracker {
   readonly #labels: readonly string[] | null;
@@ -29,7 +29,9 @@ export class SpanTracker {
   readonly #spans: Span[] = [];
   #shown = -1;
   #start: number | null = null;
-  #rival = { index: -1, wins: 0 };
+  #rival = -1;
+  /** Frames in a row that the rival has won: the shown label's, unless the rival takes over. */
+  #won: { readonly time: number; readonly scores: Float64Array }[] = [];
   #open: { from: number; sum: number; count: number } = { from: 0, sum: 0, count: 0 };
 
   constructor(labels: readonly string[] | null) {
@@ -43,17 +45,40 @@ export class SpanTracker {
     const scores = softmax(logits);
     this.#recent.push(scores);
     if (this.#recent.length > WINDOW) this.#recent.shift();
-    const index = this.#gestures ? this.#gestures.push(logits) : this.#steady(this.#favourite());
-    if (this.#start === null) this.#start = time;
-    if (index < 0) return null;
-    const ended = index === this.#shown ? null : this.#end(time);
+    this.#start ??= time;
+    if (this.#gestures) return this.#take(this.#gestures.push(logits), [{ time, scores }]);
+    const favourite = this.#favourite();
+    if (this.#shown < 0) {
+      if (this.#recent.length < WINDOW) return null;
+      return this.#take(favourite, [{ time: this.#start, scores }]);
+    }
+    if (favourite !== this.#rival) {
+      this.#count(this.#shown, this.#won);
+      this.#won = [];
+      this.#rival = favourite;
+    }
+    this.#won.push({ time, scores });
+    if (favourite !== this.#shown && this.#won.length < STEADY) return null;
+    const frames = this.#won;
+    this.#won = [];
+    return this.#take(favourite, frames);
+  }
+
+  /** Shows `index` for these frames; returns the span that ends with the first of them, if the label changed. */
+  #take(index: number, frames: readonly { readonly time: number; readonly scores: Float64Array }[]): Span | null {
+    const from = frames[0]!.time;
+    const ended = index === this.#shown ? null : this.#end(from);
     if (index !== this.#shown) {
-      this.#open = { from: this.#shown < 0 ? this.#start : time, sum: 0, count: 0 };
+      this.#open = { from, sum: 0, count: 0 };
       this.#shown = index;
     }
-    this.#open.sum += scores[index]!;
-    this.#open.count++;
+    this.#count(index, frames);
     return ended;
+  }
+
+  #count(index: number, frames: readonly { readonly scores: Float64Array }[]): void {
+    for (const { scores } of frames) this.#open.sum += scores[index]!;
+    this.#open.count += frames.length;
   }
 
   /** The label shown now. */
@@ -69,6 +94,7 @@ export class SpanTracker {
       const scores = this.#recent.map((row) => row[this.#shown]!);
       this.#open = { from: this.#start!, sum: scores.reduce((a, b) => a + b, 0), count: scores.length };
     }
+    this.#count(this.#shown, this.#won);
     this.#end(time);
     this.#shown = -1;
     return this.#spans;
@@ -77,17 +103,6 @@ export class SpanTracker {
   /** The label with the highest mean probability over the recent frames. */
   #favourite(): number {
     return argmax(this.#recent[0]!.map((_, i) => this.#recent.reduce((sum, row) => sum + row[i]!, 0)));
-  }
-
-  /** The index to show, -1 for none yet. */
-  #steady(index: number): number {
-    if (this.#shown < 0 && this.#recent.length < WINDOW) return -1;
-    if (this.#shown < 0 || index === this.#shown) {
-      this.#rival = { index: -1, wins: 0 };
-      return index;
-    }
-    this.#rival = { index, wins: index === this.#rival.index ? this.#rival.wins + 1 : 1 };
-    return this.#rival.wins >= STEADY ? index : this.#shown;
   }
 
   #end(time: number): Span | null {

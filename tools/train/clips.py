@@ -7,6 +7,7 @@ from paths import camera_path, subject_path
 from render import carry, encode, expose, place, poses_of, recolour
 
 SIZE = 128  # of the rendered clips; the network sees INPUT
+JUDGED = 7  # a window of 8 frames is judged at its last
 #: How often a clip is still, shake, one of the eight directions, one of the six subject motions.
 _SHARES = np.array([0.24] + [0.042] * 8 + [0.05] + [0.0625] * 6)
 
@@ -63,42 +64,60 @@ def own_motion(clip):
     return change
 
 
-def _view(random, footage, poses, count, plain):
+def texture(frame, view):
+    """Share of the 4 x 4 cells of a view that hold any structure: a blank wall has no motion to see."""
+    side, x, y = view
+    half = int(side / 2)
+    part = frame[max(0, int(y) - half):int(y) + half, max(0, int(x) - half):int(x) + half]
+    grey = cv2.resize(cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_RGB2GRAY), (32, 32), interpolation=cv2.INTER_AREA)
+    return float((grey.reshape(4, 8, 4, 8).astype(np.float32).std(axis=(1, 3)) > 5).mean())
+
+
+def _view(random, footage, poses, count, plain, least_texture):
     """A base and a place on it where the whole path fits; tries until one is found."""
     while True:
         frames = footage.base(random, count)
         height, width = frames[0].shape[:2]
         side = min(height, width) * (random.uniform(0.85, 0.97) if plain else random.uniform(0.45, 0.95))
         view = place(random, poses, height, width, side)
-        if view and view[0] > 70:
+        if view and view[0] > 70 and texture(frames[0], view) >= least_texture:
             return frames, view
 
 
 def _steps_for(random, label, count, steady):
-    if label < CAMERA_COUNT:
-        return camera_path(random, label, count - 1, change=not steady and random.random() < 0.35)
-    return camera_path(random, STILL, count - 1, change=False)
+    """Steps and labels; a steady path is clear in the sense of classes.CLEAR where it is judged."""
+    if label >= CAMERA_COUNT:
+        return camera_path(random, STILL, count - 1, change=False)
+    if not steady:
+        return camera_path(random, label, count - 1, change=random.random() < 0.35)
+    while True:
+        steps, labels = camera_path(random, label, count - 1, change=False, clear=1.0)
+        if labels[JUDGED] == label:
+            return steps, labels
 
 
-def make_clip(random, footage, count, label=None, steady=False):
+def make_clip(random, footage, count, label=None, steady=False, harsh=True):
     """One clip [count, SIZE, SIZE, 3] uint8 RGB with its labels [count].
 
-    `steady` gives test clips: one clear motion from first to last, no change of motion.
+    `steady` gives test clips: one clear motion from first to last, no change of motion. `harsh` lets in
+    views without structure, strong noise, rates at which the codec itself invents motion, and something
+    that moves across in front of a moving camera.
     """
     label = int(random.choice(len(_SHARES), p=_SHARES / _SHARES.sum())) if label is None else label
     if label == STILL and not steady and random.random() < 0.35:
         return _unaltered(random, footage, count)
     steps, labels = _steps_for(random, label, count, steady)
     poses = poses_of(steps, random.uniform(-0.15, 0.15) if random.random() < 0.7 else 0.0)
-    frames, view = _view(random, footage, poses, count, label == STILL or label >= CAMERA_COUNT)
+    least = 0.5 if not harsh else 0.0 if random.random() < 0.1 else 0.3
+    frames, view = _view(random, footage, poses, count, label == STILL or label >= CAMERA_COUNT, least)
     size = int(random.choice([128, 160, 192, 224, 256], p=[0.3, 0.25, 0.2, 0.15, 0.1]))
     clip = recolour(random)(carry(random, frames, poses, view, size))
     busy = own_motion(clip)
-    if label >= CAMERA_COUNT or random.random() < 0.2:
+    if label >= CAMERA_COUNT or (harsh and random.random() < 0.2):
         clip, labels = _with_subject(random, footage, clip, labels, label, steady)
     resting = (labels == STILL) & (steps_are_quiet(steps)) & (busy > 0.03)
     labels = np.where(resting, CAMERA_STILL, labels)
-    clip = encode(random, expose(random, clip))
+    clip = encode(random, expose(random, clip, harsh), harsh)
     method = cv2.INTER_AREA if random.random() < 0.6 else cv2.INTER_LINEAR
     return np.stack([cv2.resize(frame, (SIZE, SIZE), interpolation=method) for frame in clip]), labels
 
@@ -127,22 +146,34 @@ def _with_subject(random, footage, clip, labels, label, steady):
     """Puts a subject in front: the class itself, or a distraction in a clip of the camera group."""
     count = len(clip)
     subject = label if label >= CAMERA_COUNT else None
-    area = random.uniform(0.1, 0.45) if subject else random.uniform(0.02, 0.2)
+    area = random.uniform(0.1 if steady else 0.05, 0.45) if subject else random.uniform(0.02, 0.2)
     if subject is None and labels.max() > STILL and random.random() < 0.5:
         subject = int(random.integers(CAMERA_COUNT, 16))  # moves by itself while the camera moves
-    steps, moves = subject_path(random, subject, count - 1)
+    steps, moves = subject_path(random, subject, count - 1, 0.075 if steady else 0.13)
     if steady and subject:
         steps, moves = _steadied(steps, moves, label)
-    clip, areas = put_in_front(random, clip, footage.base(random, count), steps, area)
+    clip, areas = _visibly(random, clip, footage, steps, area)
     if label >= CAMERA_COUNT:
-        labels = np.where((moves == label) & (areas < 0.05), CAMERA_STILL, moves)
+        labels = np.where((moves == label) & (areas < (0.05 if steady else 0.5 * area)), CAMERA_STILL, moves)
     elif label == STILL:
         labels = np.where(labels == STILL, moves, labels)
     return clip, labels
 
 
+def _visibly(random, clip, footage, steps, area):
+    """Puts something in front that differs from what is behind it; tries four times."""
+    for _ in range(4):
+        result, areas = put_in_front(random, clip, footage.base(random, len(clip)), steps, area)
+        middle = len(clip) // 2
+        if np.abs(result[middle] - clip[middle]).mean() > 14 * areas[middle]:
+            break
+    return result, areas
+
+
 def _steadied(steps, moves, label):
-    moving = np.abs(steps).sum(axis=1) > 0
+    moving = np.abs(steps).max(axis=1) >= 0.008
+    if not moving.any():
+        return steps * (0.01 / np.abs(steps).max()), np.full(len(steps) + 1, label)
     steps = np.where(moving[:, None], steps, steps[moving][0])
     return steps, np.concatenate([[IGNORE], np.full(len(steps), label)])
 

@@ -1,5 +1,6 @@
 """TSM-MobileNetV2 with the uni-directional shift, batch norm folded, torchvision's names."""
 import json
+import os
 import struct
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 _STAGES = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SHIFT_DIVISOR = 8
-INPUT = 96  # pixels a side
+INPUT = int(os.environ.get("KINEMA_MOTION_INPUT", 96))  # pixels a side; ablation.py trains smaller ones
 
 
 def shift(x, frames, state=None):
@@ -23,11 +24,45 @@ def shift(x, frames, state=None):
     return torch.cat([past, clip[:, :, fold:]], 2).reshape(x.shape), clip[:, -1, :fold]
 
 
+class Conv(nn.Conv2d):
+    """A convolution with bias (the folded batch norm) that can have its norm back while it is trained."""
+
+    normed = False
+
+    def unfold(self, mean, var):
+        """Splits the weights into a convolution of unit-sized rows and a batch norm; the function stays.
+
+        `mean` and `var` [C] are measured over the outputs of this convolution.
+        """
+        size = self.weight.flatten(1).norm(dim=1).clamp(min=1e-3)
+        deviation = (var + 1e-5).sqrt()
+        self.gain, self.shift = nn.Parameter(deviation.clone()), nn.Parameter(mean.clone())
+        self.register_buffer("mean", (mean - self.bias) / size)
+        self.register_buffer("var", var / size**2)
+        self.eps = 1e-5 / float((size**2).max())
+        self.weight.div_(size.view(-1, 1, 1, 1))
+        self.bias.zero_().requires_grad_(False)
+        self.normed = True
+
+    def forward(self, x):
+        if not self.normed:
+            return super().forward(x)
+        y = F.conv2d(x, self.weight, None, self.stride, self.padding, groups=self.groups)
+        return F.batch_norm(y, self.mean, self.var, self.gain, self.shift, self.training, 0.02, self.eps)
+
+    def folded(self):
+        """The weight and bias of the plain convolution that does the same in evaluation."""
+        if not self.normed:
+            return self.weight.detach(), self.bias.detach()
+        scale = self.gain.detach() / (self.var + self.eps).sqrt()
+        return self.weight.detach() * scale.view(-1, 1, 1, 1), self.shift.detach() - self.mean * scale
+
+
 class Unit(nn.Sequential):
-    """Convolution with bias (the folded batch norm) and ReLU6; indexed like torchvision's."""
+    """Convolution and ReLU6; indexed like torchvision's."""
 
     def __init__(self, inputs, outputs, kernel, stride=1, groups=1):
-        super().__init__(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups), nn.ReLU6(inplace=True))
+        super().__init__(Conv(inputs, outputs, kernel, stride, kernel // 2, groups=groups), nn.ReLU6(inplace=True))
 
 
 class Block(nn.Module):
@@ -35,7 +70,7 @@ class Block(nn.Module):
         super().__init__()
         hidden = inputs * expansion
         units = [] if expansion == 1 else [Unit(inputs, hidden, 1)]
-        units += [Unit(hidden, hidden, 3, stride, hidden), nn.Conv2d(hidden, outputs, 1)]
+        units += [Unit(hidden, hidden, 3, stride, hidden), Conv(hidden, outputs, 1)]
         self.conv = nn.Sequential(*units)
         self.residual = stride == 1 and inputs == outputs
         self.shifted = self.residual and expansion != 1
@@ -96,6 +131,31 @@ class MotionNet(nn.Module):
         for module in frozen:
             module.requires_grad_(False)
         return [p for p in self.parameters() if p.requires_grad]
+
+    @torch.no_grad()
+    def unfold(self, clips):
+        """Gives every trained convolution its batch norm back, measured on clips [n, T, S, S, 3] uint8."""
+        found, hooks = {}, []
+
+        def keep(name):
+            return lambda module, inputs, output: found.__setitem__(
+                name, (output.mean((0, 2, 3)), output.var((0, 2, 3), unbiased=False)))
+        convolutions = {name: m for name, m in self.named_modules() if isinstance(m, Conv) and m.weight.requires_grad}
+        for name, module in convolutions.items():
+            hooks.append(module.register_forward_hook(keep(name)))
+        self(normalise(torch.from_numpy(clips)), clips.shape[1])
+        for hook in hooks:
+            hook.remove()
+        for name, module in convolutions.items():
+            module.unfold(*found[name])
+
+    def folded(self):
+        """The state of the same network without batch norm: what is shipped."""
+        state = {}
+        for name, module in self.named_modules():
+            if isinstance(module, Conv):
+                state[f"{name}.weight"], state[f"{name}.bias"] = module.folded()
+        return {**state, **{f"classifier.{k}": v for k, v in self.classifier.state_dict().items()}}
 
     def forward(self, x, frames, states=None, taps=None):
         """x [N*T, 3, S, S] normalised, frames of a clip contiguous. Returns logits [N*T, classes].

@@ -60,11 +60,12 @@ def tremor(random, count):
     return np.clip(random.normal(0, random.uniform(0.02, 0.1), (count, 4)), -0.2, 0.2) * CLEAR
 
 
-def camera_path(random, label, count, change):
+def camera_path(random, label, count, change, clear=0.6):
     """Steps [count, 4] and labels [count + 1] of a clip of count + 1 frames.
 
     Without `change` the whole clip is one motion (with its easing); with it, another motion (or none)
-    goes first. A frame is labelled by its last three steps; frames on a boundary carry no label.
+    goes first. A frame is labelled by its last three steps; frames on a boundary, and motions slower than
+    `clear` times classes.CLEAR, carry no label.
     """
     steps = camera_steps(random, label, count)
     owner = np.full(count, label)
@@ -75,22 +76,25 @@ def camera_path(random, label, count, change):
     steps = steps + tremor(random, count)
     labels = np.full(count + 1, IGNORE)
     for frame in range(1, count + 1):
-        labels[frame] = _frame_label(steps, owner, frame)
+        labels[frame] = _frame_label(steps, owner, frame, clear)
     return steps, labels
 
 
-def _frame_label(steps, owner, frame):
+def _frame_label(steps, owner, frame, clear):
     recent = slice(max(0, frame - 3), frame)
     if len(set(owner[recent])) > 1:
         return IGNORE
     if owner[frame - 1] == SHAKE:  # a shake is known by its reversals: five steps at least
         before = owner[max(0, frame - 5):frame]
         return SHAKE if len(before) == 5 and np.all(before == SHAKE) else IGNORE
-    return name_motion(steps[recent], clear=0.6)
+    return name_motion(steps[recent], clear)
 
 
-def subject_path(random, label, count):
-    """Steps [count, 3] (x, y, scale) of a cut-out and labels; `label` None means it rests or wavers."""
+def subject_path(random, label, count, fastest=0.13):
+    """Steps [count, 3] (x, y, scale) of a cut-out and labels; `label` None means it rests or wavers.
+
+    A swipe crosses the picture in half a second: `fastest` is in heights a frame.
+    """
     steps = np.zeros((count, 3))
     labels = np.full(count + 1, IGNORE)
     if label is None:
@@ -102,7 +106,7 @@ def subject_path(random, label, count):
         labels[1:] = CAMERA_STILL
         return steps, labels
     component, sign = {10: (0, -1), 11: (0, 1), 12: (1, -1), 13: (1, 1), 14: (2, 1), 15: (2, -1)}[label]
-    speed = np.exp(random.uniform(np.log(0.01), np.log(0.075)))
+    speed = np.exp(random.uniform(np.log(0.01), np.log(fastest if component < 2 else 0.075)))
     steps += random.uniform(-0.25, 0.25, 3) * speed * random.random()
     steps[:, component] = sign * speed * (1.0 if component < 2 else 1.2)
     steps *= profile(random, count)[:, None]

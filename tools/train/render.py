@@ -88,7 +88,7 @@ def recolour(random):
     return apply
 
 
-def expose(random, clip):
+def expose(random, clip, harsh=True):
     """Exposure drift, mains flicker and sensor noise; a fifth of the clips are noise-free."""
     count, size = clip.shape[0], clip.shape[1]
     if random.random() < 0.4:
@@ -101,30 +101,30 @@ def expose(random, clip):
         noise = random.standard_normal(clip.shape, dtype=np.float32)
         if random.random() < 0.3:
             noise = np.stack([cv2.blur(n, (2, 2)) * 1.6 for n in noise])
-        clip = clip + noise * np.exp(random.uniform(np.log(0.5), np.log(9)))
+        clip = clip + noise * np.exp(random.uniform(np.log(0.5), np.log(9 if harsh else 4)))
     return np.clip(clip, 0, 255).astype(np.uint8)
 
 
-def encode(random, clip):
+def encode(random, clip, harsh=True):
     """The clip through H.264, VP9, MPEG-4 or JPEG at a random rate; a tenth stays as it is."""
     choice = random.choice(["h264", "h264", "h264", "vp9", "mpeg4", "jpeg", "none"],
                            p=[0.25, 0.2, 0.15, 0.12, 0.08, 0.1, 0.1])
     if choice == "none":
         return clip
     if choice == "jpeg":
-        quality = [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(25, 95))]
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(25 if harsh else 50, 95))]
         return np.stack([cv2.imdecode(cv2.imencode(".jpg", frame, quality)[1], 1) for frame in clip])
     lead = int(random.integers(0, 4))  # the clip need not begin at a key frame
-    return _through_codec(random, choice, np.concatenate([clip[:1]] * lead + [clip]))[lead:]
+    return _through_codec(random, choice, harsh, np.concatenate([clip[:1]] * lead + [clip]))[lead:]
 
 
-def _through_codec(random, choice, clip):
+def _through_codec(random, choice, harsh, clip):
     codec, options, container, bit_rate = {
         "h264": ("libx264", {"preset": str(random.choice(["ultrafast", "veryfast", "fast"])),
-                             "crf": str(int(random.integers(16, 40))), "tune": "zerolatency"}, "mp4", 0),
+                             "crf": str(int(random.integers(16, 40 if harsh else 31))), "tune": "zerolatency"}, "mp4", 0),
         "vp9": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0",
-                               "crf": str(int(random.integers(20, 55)))}, "webm", 0),
-        "mpeg4": ("mpeg4", {}, "mp4", int(random.integers(150, 1500)) * 1000),
+                               "crf": str(int(random.integers(20, 55 if harsh else 43)))}, "webm", 0),
+        "mpeg4": ("mpeg4", {}, "mp4", int(random.integers(150 if harsh else 400, 1500)) * 1000),
     }[choice]
     if choice == "h264" and random.random() < 0.4:
         del options["tune"]  # with B frames

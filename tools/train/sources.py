@@ -6,6 +6,8 @@ import tarfile
 import cv2
 import numpy as np
 
+from collage import collage
+
 #: Held out whole, never seen in training: an unseen person (again, brother, help, student: his room is
 #: seen with other people), an unseen person and room (hungry), and five unseen scenes.
 TEST_CLIPS = ["asl/again", "asl/brother", "asl/help", "asl/student", "asl/hungry", "bigbuckbunny",
@@ -72,8 +74,9 @@ class Footage:
 
     def __init__(self, data, cache, split):
         self.clips = []
+        self.natural = split == "test"  # as filmed: forward, at its own speed
         for name in clip_paths(data):
-            if split_of(name) == split:
+            if split_of(name) == ("test" if split == "hard" else split):
                 path = os.path.join(cache, name.replace("/", "_") + ".npy")
                 self.clips.append((name, np.load(path, mmap_mode="r"), float(np.load(path + ".fps.npy"))))
         # The photos show one room: they are all training material, so that no test shares it.
@@ -82,16 +85,25 @@ class Footage:
         self.weights = np.array(rooms) / np.sum(rooms)
 
     def base(self, random, count):
-        """A list of `count` frames: a moving clip, or one frame repeated."""
+        """A list of `count` frames: a moving clip, one frame repeated, or (training) a collage of many."""
+        if self.photos is not None and random.random() < 0.45:
+            return collage(random, self.picture, count)
         if self.photos is not None and random.random() < 0.25:
             photo = self.photos[random.integers(len(self.photos))]
             return [cv2.resize(photo, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)] * count
         _, frames, fps = self.clips[random.choice(len(self.clips), p=self.weights)]
-        step = frame_stride(fps) * random.choice([0.5, 1, 1, 1, 1, 1.5, 2])
+        step = frame_stride(fps) * (1 if self.natural else random.choice([0.5, 1, 1, 1, 1, 1.5, 2]))
         start = random.uniform(0, max(1, len(frames) - step * count))
         index = np.minimum((start + step * np.arange(count)).astype(int), len(frames) - 1)
         if random.random() < 0.25:
             index[:] = index[0]
-        elif random.random() < 0.3:
+        elif random.random() < 0.3 and not self.natural:
             index = index[::-1]
         return [frames[i] for i in index]
+
+    def picture(self, random):
+        """One real picture: a frame of a clip or a photo."""
+        if self.photos is not None and random.random() < 0.5:
+            return self.photos[random.integers(len(self.photos))]
+        frames = self.clips[random.choice(len(self.clips), p=self.weights)][1]
+        return frames[random.integers(len(frames))]

@@ -75,7 +75,9 @@ class Run:
         self.net = MotionNet(len(CLASSES), use_shift=options.variant != "no-shift")
         load_backbone(self.net, os.path.join(options.data, BACKBONE))
         if options.variant != "no-shift":
-            start_motion(self.net, self._some_frames(options))
+            start_motion(self.net, self._some_frames(options)[:, 0])
+        self.net.trainable()
+        self.net.unfold(self._some_frames(options))
         self.net.to(self.device, memory_format=torch.channels_last)
         head = [self.net.classifier.weight, self.net.classifier.bias]
         self.flow = FlowHeads().to(self.device)
@@ -83,11 +85,8 @@ class Run:
         self.average = copy.deepcopy(self.net)
         self.step = 0
         self.path = os.path.join(options.work, f"{options.name}.pt")
-        if options.begin and not os.path.exists(self.path):
-            self.net.load_state_dict(torch.load(options.begin, map_location=self.device)["average"])
-            self.average.load_state_dict(self.net.state_dict())
         if os.path.exists(self.path):
-            saved = torch.load(self.path, map_location=self.device)
+            saved = torch.load(self.path, map_location=self.device, weights_only=False)
             self.net.load_state_dict(saved["net"])
             self.flow.load_state_dict(saved["flow"])
             self.average.load_state_dict(saved["average"])
@@ -98,11 +97,11 @@ class Run:
     @staticmethod
     def _some_frames(options):
         shards = open_shards(os.path.join(options.work, "shards"), "train")
-        return np.concatenate([to_input(clips[i, ::6]) for clips, _ in shards[:4] for i in range(25)])
+        return np.stack([to_input(clips[i, :SEEN]) for clips, _ in shards[:6] for i in range(8)])
 
     def save(self):
         torch.save({"net": self.net.state_dict(), "flow": self.flow.state_dict(),
-                    "average": self.average.state_dict(), "step": self.step,
+                    "average": self.average.state_dict(), "weights": self.average.folded(), "step": self.step,
                     "optimiser": self.optimiser.state_dict(), "options": vars(self.options)}, self.path + ".part")
         os.replace(self.path + ".part", self.path)
 
@@ -116,7 +115,7 @@ class Run:
         self.optimiser.step(learning_rate(self.step, self.options.steps, self.options.rate))
         decay = min(0.997, (self.step + 1) / (self.step + 10))
         with torch.no_grad():
-            for mean, new in zip(self.average.parameters(), self.net.parameters()):
+            for mean, new in zip(self.average.state_dict().values(), self.net.state_dict().values()):
                 mean.lerp_(new, 1 - decay)
         self.step += 1
         return float(loss.detach()), float(local.detach())
@@ -154,10 +153,9 @@ def main():
     parser.add_argument("--work", required=True, help="folder for cache, shards and checkpoints, outside the repository")
     parser.add_argument("--name", default="motion", help="name of the checkpoint in the work folder")
     parser.add_argument("--variant", default="shift", choices=["shift", "no-shift", "shuffled"])
-    parser.add_argument("--begin", default="", help="checkpoint to start from instead of ImageNet (ablations)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--shards", type=int, default=96, help="training shards of 128 clips")
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--shards", type=int, default=100, help="training shards of 128 clips")
+    parser.add_argument("--steps", type=int, default=3400)
     parser.add_argument("--batch", type=int, default=8, help=f"clips of {SEEN} frames")
     parser.add_argument("--rate", type=float, default=0.015)
     parser.add_argument("--flow", type=float, default=1.0, help="weight of the local motion's loss")
