@@ -48,7 +48,7 @@ async function watch({ classifier, fps }: Model, source: Source): Promise<void> 
     const now = performance.now();
     source.keepUp?.(1000 / fps / (now - came));
     tracker.push(taken.time, logits);
-    view.result(tracker.current!.label, softmax(logits));
+    view.result(tracker.current?.label ?? "looking", softmax(logits));
     view.stages(meter.add({ wait: came - asked, submit: submitted - came, gpu: now - submitted }));
   }
 }
