@@ -2,6 +2,7 @@
 import { Classifier, openGpu } from "../src/index.ts";
 import { openCheckpoint } from "../src/weights/checkpoint.ts";
 import { fromUrl } from "../src/weights/url_source.ts";
+import { stopwatch } from "./stopwatch.ts";
 
 export interface FirstLabel {
   readonly adapter: string;
@@ -13,13 +14,7 @@ export interface FirstLabel {
 export { serve } from "../src/host/page/rpc.ts";
 
 export async function firstLabel(weightsUrl: string): Promise<FirstLabel> {
-  let mark = performance.now();
-  const lap = () => {
-    const now = performance.now();
-    const ms = now - mark;
-    mark = now;
-    return ms;
-  };
+  const lap = stopwatch();
   using gpu = await openGpu();
   const device = lap();
   const checkpoint = await openCheckpoint(await fromUrl(weightsUrl));

@@ -1,5 +1,5 @@
 // The models that are timed: from a weight file of random numbers to a steady stream of runs.
-import { describeModel } from "../src/classifier.ts";
+import { openModel } from "../src/classifier.ts";
 import { type Graph, type TensorSource, wantedTensors } from "../src/core/graph.ts";
 import { elements } from "../src/core/tensor.ts";
 import type { Gpu } from "../src/gpu/device.ts";
@@ -8,10 +8,10 @@ import { standardModel } from "../src/profile.ts";
 import { createSession } from "../src/session.ts";
 import type { ByteSource } from "../src/weights/byte_source.ts";
 import { openCheckpoint } from "../src/weights/checkpoint.ts";
-import { openTensors } from "../src/weights/load.ts";
 import { randomFile } from "./random_file.ts";
 import type { ModelTiming, Result } from "./report.ts";
 import { median } from "./rival/compare.ts";
+import { stopwatch } from "./stopwatch.ts";
 
 /** Steady runs of a model: as many as fit, within these bounds. */
 const STEADY = { quick: { ms: 500, most: 5 }, full: { ms: 20_000, most: 50 }, least: 3 };
@@ -35,23 +35,14 @@ export async function readModel(
   { model, frames, height, width }: ModelDescription,
 ): Promise<{ graph: Graph; weights: TensorSource }> {
   const checkpoint = await openCheckpoint(file);
-  const { description, recognised } = describeModel(checkpoint, { model, frames, height, width });
-  const graph = buildModel(description);
-  const extras = recognised.transformer ? "leave" : "refuse";
-  return { graph, weights: openTensors(checkpoint, wantedTensors(graph), recognised.tensors, extras) };
+  return openModel(checkpoint, { model, frames, height, width });
 }
 
 /** A model from its weight file to a steady stream of runs. */
 export async function timeModel(gpu: Gpu, model: ModelName, quick: boolean): Promise<Result<ModelTiming>> {
   const { clip, file } = modelFile(model, quick);
   const about = `${clip.frames}x${clip.height}`;
-  let mark = performance.now();
-  const lap = () => {
-    const now = performance.now();
-    const ms = now - mark;
-    mark = now;
-    return ms;
-  };
+  const lap = stopwatch();
   const { graph, weights } = await readModel(file, clip);
   const parse = lap();
   let pack = 0;

@@ -1,5 +1,5 @@
 import { fail } from "./core/fail.ts";
-import { type Graph, wantedTensors } from "./core/graph.ts";
+import { type Graph, type TensorSource, wantedTensors } from "./core/graph.ts";
 import { type Explanation, explain, sharesOf } from "./explain.ts";
 import type { Gpu } from "./gpu/device.ts";
 import { type Ranked, softmax, top } from "./labels/top.ts";
@@ -79,16 +79,24 @@ function checkFamily(checkpoint: Checkpoint, recognised: Recognised, model: Mode
   checkTransformer(checkpoint.name, transformer, { frames, height, width });
 }
 
+/** What createSession takes of a checkpoint: the graph that it asks for, and its tensors, of which none is read yet. */
+export function openModel(
+  checkpoint: Checkpoint,
+  options: ModelOptions = {},
+): { readonly graph: Graph; readonly weights: TensorSource } {
+  const { description, recognised } = describeModel(checkpoint, options);
+  const graph = buildModel(description);
+  const extras = recognised.transformer ? "leave" : "refuse";
+  return { graph, weights: openTensors(checkpoint, wantedTensors(graph), recognised.tensors, extras) };
+}
+
 /** Recognises a checkpoint, builds its graph, loads the weights and makes a session of it. */
 export async function loadSession(
   gpu: Gpu,
   checkpoint: Checkpoint,
   options: ModelOptions & SessionOptions = {},
 ): Promise<Session> {
-  const { description, recognised } = describeModel(checkpoint, options);
-  const graph: Graph = buildModel(description);
-  const extras = recognised.transformer ? "leave" : "refuse";
-  const weights = openTensors(checkpoint, wantedTensors(graph), recognised.tensors, extras);
+  const { graph, weights } = openModel(checkpoint, options);
   return createSession(gpu, graph, weights, options);
 }
 

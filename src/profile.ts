@@ -1,6 +1,6 @@
 // Where does a model's time go, and how near is each kernel to what the adapter can do?
 import { type Ceilings, countLoads, measureCeilings } from "./ceilings.ts";
-import { describeModel, type ModelOptions } from "./classifier.ts";
+import { type ModelOptions, openModel } from "./classifier.ts";
 import { fail } from "./core/fail.ts";
 import { type Graph, type TensorSource, wantedTensors } from "./core/graph.ts";
 import { elements } from "./core/tensor.ts";
@@ -9,7 +9,6 @@ import { type Profile, type ProfileOptions, runsOf } from "./gpu/profile.ts";
 import { buildModel, type ModelDescription, type ModelName, standardShift } from "./models/index.ts";
 import { createSession, type Session } from "./session.ts";
 import type { Checkpoint } from "./weights/checkpoint.ts";
-import { openTensors } from "./weights/load.ts";
 
 export type Bound = "fma" | "load" | "copy";
 
@@ -70,7 +69,7 @@ export async function profileModel(
 ): Promise<ProfileReport> {
   const { signal, dtype = "f32" } = options;
   runsOf(options);
-  const { graph, weights } = checkpoint ? fromCheckpoint(checkpoint, options) : withRandomWeights(options);
+  const { graph, weights } = checkpoint ? openModel(checkpoint, options) : withRandomWeights(options);
   using session = await createSession(gpu, graph, weights, { dtype, ...(signal ? { signal } : {}) });
   const before = await measureCeilings(gpu, signal);
   const [name, input] = Object.entries(graph.inputs)[0]!;
@@ -152,13 +151,6 @@ function nearest({ macs, bytes, loads }: Counted, ceilings: Ceilings): { bound: 
 interface Prepared {
   readonly graph: Graph;
   readonly weights: TensorSource;
-}
-
-function fromCheckpoint(checkpoint: Checkpoint, options: ProfileModelOptions): Prepared {
-  const { description, recognised } = describeModel(checkpoint, options);
-  const graph = buildModel(description);
-  const extras = recognised.transformer ? "leave" : "refuse";
-  return { graph, weights: openTensors(checkpoint, wantedTensors(graph), recognised.tensors, extras) };
 }
 
 function withRandomWeights(options: ProfileModelOptions): Prepared {

@@ -1,12 +1,10 @@
-import { describeModel, type ModelOptions } from "./classifier.ts";
+import { describeModel, type ModelOptions, openModel } from "./classifier.ts";
 import { fail } from "./core/fail.ts";
-import { type Value, wantedTensors } from "./core/graph.ts";
+import type { Value } from "./core/graph.ts";
 import { channels, extent, shapeText, toChannelsFirst, toChannelsLast } from "./core/tensor.ts";
 import type { Gpu } from "./gpu/device.ts";
-import { buildModel } from "./models/index.ts";
 import { createSession, type Session, type SessionOptions } from "./session.ts";
 import type { Checkpoint } from "./weights/checkpoint.ts";
-import { openTensors } from "./weights/load.ts";
 
 /** A tensor in PyTorch's order: [N, C, H, W], [N, tokens, C] or [N, C]. */
 export interface NamedTensor {
@@ -54,16 +52,13 @@ export async function runModel(
   const stream = model === "tsm-mobilenetv2-online";
   const start = performance.now();
   const names = new Set(options.taps ?? []);
-  const { description, recognised } = describeModel(checkpoint, {
+  const { graph, weights } = openModel(checkpoint, {
     ...options,
     ...([...names].some((tap) => tap.endsWith(".shares")) ? { shares: true } : {}),
     frames: stream ? 1 : count,
     height,
     width,
   });
-  const graph = buildModel(description);
-  const extras = recognised.transformer ? "leave" : "refuse";
-  const weights = openTensors(checkpoint, wantedTensors(graph), recognised.tensors, extras);
   using session = await createSession(gpu, graph, weights, options);
   const prepared = performance.now();
   const taps = graph.values.filter((value) => value.kind === "temp" && names.has(nodeOf(value)));

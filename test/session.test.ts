@@ -13,6 +13,7 @@ import { createSession, type Session } from "../src/session.ts";
 import { Random } from "./cases/random.ts";
 import { convolve, shiftFrames } from "./cases/reference.ts";
 import { linear } from "./close.ts";
+import { recordCreations } from "./creations.ts";
 import { describeModel } from "./describe_model.ts";
 import { poison, useGpu } from "./gpu.ts";
 import { syntheticTensor } from "./synthetic.ts";
@@ -80,36 +81,13 @@ async function ownGpu(): Promise<Gpu> {
   return openGpu({ gpu: fixture.dawn.gpu });
 }
 
-const CREATORS = [
-  "createBuffer",
-  "createTexture",
-  "createSampler",
-  "createBindGroup",
-  "createBindGroupLayout",
-  "createPipelineLayout",
-  "createShaderModule",
-  "createComputePipeline",
-  "createComputePipelineAsync",
-  "createRenderPipeline",
-  "createRenderPipelineAsync",
-  "createQuerySet",
-] as const;
-
 /** Counts what is made on a device while `work` runs. */
-async function made(device: GPUDevice, work: () => Promise<unknown>): Promise<Record<string, number>> {
-  const counts: Record<string, number> = {};
-  const object = device as unknown as Record<string, unknown>;
-  for (const name of CREATORS) {
-    const original = (device[name] as (...args: unknown[]) => unknown).bind(device);
-    object[name] = (...args: unknown[]) => {
-      counts[name] = (counts[name] ?? 0) + 1;
-      return original(...args);
-    };
-  }
+async function made(device: GPUDevice, work: () => Promise<unknown>): Promise<Readonly<Record<string, number>>> {
+  const { counts, stop } = recordCreations(device);
   try {
     await work();
   } finally {
-    for (const name of CREATORS) delete object[name];
+    stop();
   }
   return counts;
 }

@@ -31,7 +31,7 @@ describe("the loopback server", () => {
     writeFileSync(join(folder, "root/empty.bin"), "");
     writeFileSync(join(folder, "secret.txt"), "not for the page");
     symlinkSync(join(folder, "secret.txt"), join(folder, "root/link.txt"));
-    server = await startServer({ root: join(folder, "root") });
+    server = await startServer({ clips: join(folder, "root") });
   });
   afterAll(async () => {
     await server.close();
@@ -39,7 +39,7 @@ describe("the loopback server", () => {
   });
 
   it("serves a file of a root with type and isolation headers", async () => {
-    const answer = await raw(server, "BASE/root/sub/clip.mp4");
+    const answer = await raw(server, "BASE/clips/sub/clip.mp4");
     expect([answer.status, answer.body]).toEqual([200, "0123456789"]);
     expect(answer.headers["content-type"]).toBe("video/mp4");
     expect(answer.headers["cross-origin-opener-policy"]).toBe("same-origin");
@@ -54,24 +54,24 @@ describe("the loopback server", () => {
     ["bytes=10-", 416, "", "bytes */10"],
     ["bytes=0-1,4-5", 200, "0123456789", undefined],
   ])("answers the range %s with %i", async (range, status, body, contentRange) => {
-    const answer = await raw(server, "BASE/root/sub/clip.mp4", "GET", { range });
+    const answer = await raw(server, "BASE/clips/sub/clip.mp4", "GET", { range });
     expect([answer.status, answer.body, answer.headers["content-range"]]).toEqual([status, body, contentRange]);
   });
 
   it.each([
-    "BASE/root/../secret.txt",
-    "BASE/root/%2e%2e/secret.txt",
-    "BASE/root/sub%2f..%2f..%2fsecret.txt",
-    "BASE/root/sub/..%5c..%5csecret.txt",
-    "BASE/root/link.txt",
-    "BASE/root//secret.txt",
-    "BASE/root/sub",
-    "BASE/root/%00",
-    "BASE/root/%zz",
+    "BASE/clips/../secret.txt",
+    "BASE/clips/%2e%2e/secret.txt",
+    "BASE/clips/sub%2f..%2f..%2fsecret.txt",
+    "BASE/clips/sub/..%5c..%5csecret.txt",
+    "BASE/clips/link.txt",
+    "BASE/clips//secret.txt",
+    "BASE/clips/sub",
+    "BASE/clips/%00",
+    "BASE/clips/%zz",
     "BASE/constructor/x",
     "BASE",
-    "/wrong-secret/root/sub/clip.mp4",
-    "/root/sub/clip.mp4",
+    "/wrong-secret/clips/sub/clip.mp4",
+    "/clips/sub/clip.mp4",
   ])("refuses %s", async (path) => {
     expect(await raw(server, path)).toMatchObject({ status: 404, body: "" });
   });
@@ -80,7 +80,7 @@ describe("the loopback server", () => {
     const file = server.file(join(folder, "secret.txt"));
     expect(await (await fetch(file)).text()).toBe("not for the page");
     expect(new URL(file).pathname).not.toContain(folder);
-    expect((await fetch(`${server.base}/root/empty.bin`)).headers.get("content-length")).toBe("0");
+    expect((await fetch(`${server.base}/clips/empty.bin`)).headers.get("content-length")).toBe("0");
     const bytes = server.bytes(new Uint8Array([1, 2, 3]), "application/x");
     expect(new Uint8Array(await (await fetch(bytes.url)).arrayBuffer())).toEqual(new Uint8Array([1, 2, 3]));
     bytes.forget();
@@ -93,8 +93,8 @@ describe("the loopback server", () => {
     expect((await fetch(inbox.url, { method: "POST", body })).status).toBe(204);
     expect(Buffer.compare(await inbox.body, body)).toBe(0);
     expect((await fetch(inbox.url, { method: "POST", body })).status).toBe(404);
-    expect((await raw(server, "BASE/root/sub/clip.mp4", "DELETE")).status).toBe(405);
-    expect(await raw(server, "BASE/root/sub/clip.mp4", "HEAD")).toMatchObject({ status: 200, body: "" });
+    expect((await raw(server, "BASE/clips/sub/clip.mp4", "DELETE")).status).toBe(405);
+    expect(await raw(server, "BASE/clips/sub/clip.mp4", "HEAD")).toMatchObject({ status: 200, body: "" });
   });
 });
 
