@@ -6,28 +6,15 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
 import { fail } from "../src/core/fail.ts";
-import { openGpu } from "../src/gpu/device.ts";
 import { launchBrowser } from "../src/host/chromium.ts";
-import { openDawn } from "../src/host/dawn.ts";
 import { openPage } from "../src/host/page.ts";
 import type { Wgpu } from "../test/naga/find.ts";
+import type { Host } from "./command.ts";
+import { onNode } from "./on_node.ts";
 import type { Report } from "./report.ts";
-import { type BenchOptions, type BenchProgress, runBench } from "./run.ts";
+import type { BenchOptions, BenchProgress } from "./run.ts";
 
 const CACHE = join(process.cwd(), "node_modules", ".cache", "kinema");
-
-export type HostName = "node" | "chromium" | "deno";
-type Host = (options: Omit<BenchOptions, "browser">, progress: BenchProgress) => Promise<Report>;
-
-async function onNode(options: Omit<BenchOptions, "browser">, progress: BenchProgress): Promise<Report> {
-  const dawn = await openDawn();
-  try {
-    using gpu = await openGpu({ gpu: dawn.gpu });
-    return await runBench(gpu, { ...options, browser: `Node ${process.versions.node}, Dawn` }, progress);
-  } finally {
-    dawn.close();
-  }
-}
 
 async function onChromium(options: Omit<BenchOptions, "browser">, progress: BenchProgress): Promise<Report> {
   const bundle = await bundled("remote");
@@ -87,4 +74,4 @@ async function bundled(place: "remote" | "deno"): Promise<string> {
   return outfile;
 }
 
-export const HOSTS: Readonly<Record<HostName, Host>> = { node: onNode, chromium: onChromium, deno: onDeno };
+export const HOSTS: Readonly<Record<string, Host>> = { node: onNode, chromium: onChromium, deno: onDeno };

@@ -23,8 +23,14 @@ console.log(
 );
 console.log("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
 for (const model of MODEL_NAMES) {
-  const single = model === "mobilenetv2" || model === "vit" || model === "tsm-mobilenetv2-online";
-  const frames = single ? 1 : model === "stam" ? 2 * Number(flags.frames) : Number(flags.frames);
+  const single = /^(?:mobilenetv2|vit|tsm-mobilenetv2-online|ta.*-decoder|taesd-encoder)$/.test(model);
+  const frames = single
+    ? 1
+    : model === "taehv-encoder"
+      ? 4
+      : model === "stam"
+        ? 2 * Number(flags.frames)
+        : Number(flags.frames);
   const classes = model === "tsm-mobilenetv2-online" ? 27 : 400;
   const graph = buildModel(describeModel(model, { frames, height: size, width: size, classes }));
   const p = plan(graph, caps);

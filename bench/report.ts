@@ -2,6 +2,7 @@
 import type { Ceilings } from "../src/ceilings.ts";
 import { fail } from "../src/core/fail.ts";
 import type { Bound } from "../src/profile.ts";
+import type { RivalTiming } from "./rival/compare.ts";
 
 export interface KernelTiming {
   /** Median of the rounds, of one run; runs of a round are submitted together. */
@@ -40,6 +41,13 @@ export interface Result<Timing> {
   readonly timing: Timing | null;
 }
 
+/** A case beside another engine, in one page. */
+export interface RivalResult extends Result<RivalTiming> {
+  readonly rival: string;
+  /** "" where the rival did not get so far as to say. */
+  readonly version: string;
+}
+
 export interface Report {
   readonly format: "kinema-bench-1";
   /** ISO 8601, UTC. */
@@ -54,6 +62,19 @@ export interface Report {
   readonly ceilings: Ceilings;
   readonly kernels: readonly Result<KernelTiming>[];
   readonly models: readonly Result<ModelTiming>[];
+  readonly rivals: readonly RivalResult[];
+}
+
+/** The report with results beside rivals added; each replaces an older one of the same case and rival. */
+export function withRivals(report: Report, added: readonly RivalResult[]): Report {
+  const same = (a: RivalResult, b: RivalResult) => a.name === b.name && a.rival === b.rival;
+  const others = report.rivals.filter((one) => !added.some((other) => same(one, other)));
+  return { ...report, rivals: [...others, ...added] };
+}
+
+/** Everything in a report that was refused. */
+export function refusedOf({ kernels, models, rivals }: Report): Result<unknown>[] {
+  return [...kernels, ...models, ...rivals].filter(({ refused }) => refused !== null);
 }
 
 /** Reads what `--json` wrote. @throws "bad-file" for anything else */
@@ -68,17 +89,21 @@ export function readReport(text: string, name: string): Report {
   if (report?.format !== "kinema-bench-1")
     fail("bad-file", `${name} is not of the bench (format kinema-bench-1); give what it exported`);
   const words = ["date", "commit", "adapter", "driver", "browser"] as const;
+  const rivals = report.rivals ?? []; // none in what was exported before there were any
   const whole =
+    Array.isArray(rivals) &&
     words.every((key) => typeof report[key] === "string") &&
     typeof report.ceilings?.flops === "number" &&
-    [report.kernels, report.models].every((list) => Array.isArray(list) && list.every(isResult));
+    [report.kernels, report.models].every((list) => Array.isArray(list) && list.every((one) => isResult(one, "ms"))) &&
+    (rivals as unknown[]).every((one) => isResult(one, "ratio") && typeof (one as RivalResult).rival === "string");
   if (!whole) fail("bad-file", `${name} lacks parts of a bench's report; export it again`);
-  return report as Report;
+  return { ...(report as Report), rivals: rivals as RivalResult[] };
 }
 
-function isResult(value: unknown): boolean {
-  const { name, about, refused, timing } = (value ?? {}) as Partial<Result<KernelTiming | ModelTiming>>;
-  const timed = timing === null ? typeof refused === "string" : refused === null && typeof timing?.ms === "number";
+/** Timed, which the number `key` shows, or refused with a line. */
+function isResult(value: unknown, key: string): boolean {
+  const { name, about, refused, timing } = (value ?? {}) as Partial<Result<Record<string, unknown>>>;
+  const timed = timing === null ? typeof refused === "string" : refused === null && typeof timing?.[key] === "number";
   return typeof name === "string" && typeof about === "string" && timed;
 }
 
@@ -153,7 +178,35 @@ export function printReport(r: Report): string {
   const head = ["model", "input", "parse + pack + compile + first ms", "ms", "p95", "frames/s", "dispatches"];
   const memory = ["MB planned / bound / naive", "weights MB"];
   if (models.length > 0) lines.push("", ...table([[...head, ...memory], ...models]));
+  if (r.rivals.length > 0) lines.push("", ...table([RIVAL_HEAD, ...r.rivals.map(rivalRow)]));
+  if (r.rivals.length > 0 && isSoftware(r)) lines.push("", SOFTWARE);
   return lines.join("\n");
+}
+
+/** What the page and the terminal say under times of rivals. */
+export const SOFTWARE =
+  "A software adapter: one thread of WebAssembly is faster here than the WebGPU of any engine. Read the ratios between WebGPU engines; they are no advice to run there.";
+
+export const isSoftware = ({ adapter }: Report): boolean => adapter.includes("(software)");
+
+export const RIVAL_HEAD = [
+  "case",
+  "beside",
+  "rival ms",
+  "Kinema ms",
+  "times as long",
+  "first run",
+  "largest difference",
+  "rounds",
+];
+
+export function rivalRow({ name, about, rival, version, refused, timing: t }: RivalResult): string[] {
+  const [left, right] = [`${name} ${about}`, `${rival} ${version}`.trim()];
+  if (!t) return [left, right, `refused: ${refused}`];
+  const difference = `${t.maxDifference.toExponential(1)} of ${fixed(t.maxOutput)}`;
+  const cold = `${fixed(t.rival.prepareMs + t.rival.coldMs, 0)} / ${fixed(t.ours.prepareMs + t.ours.coldMs, 0)}`;
+  const rounds = t.ours.all.length < t.rounds ? `${t.ours.all.length} of ${t.rounds}` : `${t.rounds}`;
+  return [left, right, fixed(t.rival.ms, 1), fixed(t.ours.ms, 1), fixed(t.ratio), cold, difference, rounds];
 }
 
 /** Columns as wide as their longest cell; the last one is as it is. */

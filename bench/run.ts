@@ -65,6 +65,11 @@ export async function runBench(gpu: Gpu, options: BenchOptions, progress: BenchP
     progress(model);
     models.push(await timeModel(gpu, model, quick));
   }
+  return { ...startReport(gpu, options, ceilings), kernels: timed, models };
+}
+
+/** A report of this adapter, without cases. */
+export function startReport(gpu: Gpu, options: BenchOptions, ceilings: Ceilings): Report {
   const info = gpu.device.adapterInfo as GPUAdapterInfo | undefined;
   return {
     format: "kinema-bench-1",
@@ -73,10 +78,11 @@ export async function runBench(gpu: Gpu, options: BenchOptions, progress: BenchP
     adapter: gpu.adapter,
     driver: info?.description || "not told",
     browser: options.browser,
-    quick,
+    quick: options.quick ?? false,
     ceilings,
-    kernels: timed,
-    models,
+    kernels: [],
+    models: [],
+    rivals: [],
   };
 }
 

@@ -18,25 +18,28 @@ struct Params {
 const CHAINS = 4u;
 const WG = 64u;
 
+alias Four = vec4f;  // f16 too
+
 @compute @workgroup_size(WG)
 fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: vec3u) {
   let i = gid.y * n.x * WG + gid.x;
   if (i >= params.total) { return; }
-  let start = x[i];
-  var a: array<vec4f, CHAINS>; // registers
+  let start = Four(x[i]);
+  let factor = Four(vec4f(params.factor));
+  var a: array<Four, CHAINS>; // registers
   for (var c = 0u; c < CHAINS; c++) { // unroll
-    a[c] = start * f32(c + 1u);
+    a[c] = start * Four(vec4f(f32(c + 1u)));
   }
   for (var round = 0u; round < params.rounds; round++) {
     for (var step = 0u; step < 4u; step++) { // unroll
       for (var c = 0u; c < CHAINS; c++) { // unroll
-        a[c] = a[c] * params.factor + start;
+        a[c] = a[c] * factor + start;
       }
     }
   }
   var sum = vec4f();
   for (var c = 0u; c < CHAINS; c++) { // unroll
-    sum += a[c];
+    sum += vec4f(a[c]);
   }
   y[i] = sum;
 }

@@ -3,7 +3,7 @@
 //   y[i] = sum over j < 4 * rounds of  sum over columns l of  x[(i + j) % size][l]
 //
 // A thread owns one element of y. A 4x4 block is four loads of 16 bytes behind one computed index, as weights are read; the
-// four sums of its columns do not wait for each other.
+// four sums of its columns do not wait for each other. In f16 a block is two such loads, native or as pairs in words.
 
 struct Params {
   total: u32,   // threads
@@ -11,11 +11,27 @@ struct Params {
   mask: u32,    // size - 1; size is a power of two
 }
 
-@group(0) @binding(0) var<storage, read_write> x: array<mat4x4f>;  // [size]
+@group(0) @binding(0) var<storage, read_write> x: array<mat4x4f>;  // [size]; f16 too
 @group(0) @binding(1) var<storage, read_write> y: array<vec4f>;    // [total]
 @group(0) @binding(2) var<uniform> params: Params;
 
+const UNPACKED = false;  // x holds pairs of f16 in words
 const WG = 64u;
+
+fn unpacked(words: vec2u) -> vec4f {
+  return vec4f(unpack2x16float(words.x), unpack2x16float(words.y));
+}
+
+// A block of x.
+fn block_at(i: u32) -> mat4x4f {
+  if (UNPACKED) {
+    let left = bitcast<vec4u>(x[i][0]);
+    let right = bitcast<vec4u>(x[i][1]);
+    return mat4x4f(unpacked(left.xy), unpacked(left.zw), unpacked(right.xy), unpacked(right.zw));
+  } else {
+    return mat4x4f(x[i]);
+  }
+}
 
 @compute @workgroup_size(WG)
 fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: vec3u) {
@@ -25,7 +41,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: v
   for (var round = 0u; round < params.rounds; round++) {
     let first = i + 4u * round;
     for (var j = 0u; j < 4u; j++) { // unroll
-      let m = x[(first + j) & params.mask];
+      let m = block_at((first + j) & params.mask);
       for (var l = 0u; l < 4u; l++) { // unroll
         sum[l] += m[l];
       }

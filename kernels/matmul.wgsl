@@ -1,5 +1,6 @@
 // Which weighted sum of its inputs is each output channel? One kernel for 1x1 and k x k convolution, linear layers,
-// and the temporal shift, which is only another place to load from.
+// and the temporal shift, which is only another place to load from. Windows through time are one more axis, and a
+// transposed convolution is one window for each phase of the output.
 //
 //   y[m, n] = act( sum over taps t and channels k of  x[source(m, t), k] * w[n, t, k]  +  bias[n]  +  residual[m, n] )
 //   act(s) = clamp(s, low, high),  or  GELU: s / 2 * (1 + erf(s / sqrt(2)))
@@ -8,6 +9,9 @@
 // 4 output channels and keeps their sums in registers: no workgroup memory, no barrier. Channels come in fours: a load
 // of x brings 4 input channels of a row, a load of w the 4x4 block that turns them into 4 output channels.
 // The sum over t, k runs in one order whatever the tile, so clips and single frames agree bit for bit.
+// In a QUAD four threads in a row own four tiles below each other: each loads one column of a block of w, and tells the
+// others. Residuals and results pass through the first row of the registers, from which the others move up: written out for
+// every row, loads and stores are most of what a compiler works on.
 //
 // The temporal shift (Lin et al., TSM, section 3) replaces the first channels of a row by those of a neighbour frame:
 //   in a clip:   channels [0, next) from frame t+1, [next, next + past) from frame t-1, zeros beyond the clip's ends;
@@ -15,24 +19,42 @@
 // Each of these ranges is a tap of its own with its own row. Where a range ends inside a four, both its neighbours load
 // the whole four, and w holds zeros for the channels that are not theirs.
 
+//
+// A transposed convolution (Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016, section 4) of stride s puts s
+// output positions beside each other for one of the input. Those that stand at the same place among the s are a phase: in
+// each phase the taps that meet an input are the same ones, so it is a convolution of stride 1 with a window and weights of
+// its own. Rows count the input's positions, once in every phase; a tile lies within one phase.
+//   y[s * i + phase] = sum over taps t of  x[i + (phase + offset) / s - pad + t] * w[phase, t]    (in each axis)
+
+enable subgroups;                      // where QUAD; left out elsewhere, as is the next line
+diagnostic(off, subgroup_uniformity);  // the threads of a quad leave together
+
 struct Params {
-  rows: u32,           // output rows: frames * out_height * out_width
+  rows: u32,           // output rows: frames * out_height * out_width; of a phase
   out4: u32,           // output channels / 4
   in4: u32,            // input channels / 4
-  taps: u32,           // window: kernel_width * kernel_height; clip: next, past, same; stream: past, same
+  taps: u32,           // window: all of its taps; clip: next, past, same; stream: past, same
   blocks: u32,         // fours of channels over all taps
   kernel_width: u32,
-  stride: u32,
+  kernel_height: u32,
+  stride_frames: u32,
+  stride_height: u32,
+  stride_width: u32,
+  pad_front: i32,
   pad_top: i32,
   pad_left: i32,
   in_height: i32,
   in_width: i32,
-  out_height: u32,
+  out_height: u32,     // of a phase
   out_width: u32,
+  phases: u32,         // 1, or the product of the strides
+  offset_frames: u32,
+  offset_height: u32,
+  offset_width: u32,
   next: u32,           // channels taken from the next frame
   past: u32,           // channels taken from the frame before
   frame_rows: u32,     // rows in a frame
-  frames: u32,         // frames in a clip
+  frames: u32,         // frames in a clip; of x where the window has a time axis
   state4: u32,         // state channels / 4
   skip: u32,           // rows of x before the first that is read
   lead: u32,           // rows of y in front of each frame's
@@ -41,10 +63,10 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read_write> x: array<vec4f>;      // [frames * in_height * in_width, in4]
-@group(0) @binding(1) var<storage, read> w: array<mat4x4f>;          // [out4, blocks], a column per input channel; f16 too
-@group(0) @binding(2) var<storage, read> bias: array<vec4f>;         // [out4]
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;      // [rows, out4]; holds the residual before, if RESIDUAL; if LEAD, [frames, lead + frame_rows, out4]
-@group(0) @binding(4) var<storage, read_write> state: array<vec4f>;  // [frame_rows, state4]; only where CARRY or LOAD is STREAM
+@group(0) @binding(1) var<storage, read> w: array<mat4x4f>;          // [phases, out4, blocks], a column per input channel; f16 too
+@group(0) @binding(2) var<storage, read> bias: array<vec4f>;         // [phases, out4]
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;      // [rows, out4]; holds the residual before, if RESIDUAL; if LEAD, [frames, lead + frame_rows, out4]; if PHASES, the rows of all phases in frame, row, column order
+@group(0) @binding(4) var<storage, read_write> state: array<vec4f>;  // [frame_rows, state4]; only where CARRY, PAST or LOAD is STREAM
 @group(0) @binding(5) var<uniform> params: Params;
 
 // Where a row's channels are loaded from.
@@ -52,11 +74,18 @@ const SAME = 0u;     // the same row: 1x1 with stride 1, linear
 const WINDOW = 1u;   // a window of taps around it
 const CLIP = 2u;     // the same row, shifted in time within a clip
 const STREAM = 3u;   // the same row, shifted from the frame before
+const VOLUME = 4u;   // a window with a time axis
 
 const LOAD = 0u;
+const REFLECT = false;   // beyond the frame's edges a window sees the frame mirrored at its border pixels, not zeros
+const PAST = false;      // the frame in front of x's first is `state`, not zeros
+const PHASES = false;    // a transposed convolution
 const RESIDUAL = false;  // y += what y held
-const CARRY = false;     // keep the residual's first channels in `state` for the next frame
+const CARRY = false;     // keep the first channels of the residual's last frame in `state` for the next call
 const LEAD = false;      // y is a token tensor: rows of a frame stand behind `lead` others
+const QUAD = false;      // threads share blocks of w; needs subgroups
+const UNPACKED = false;  // w holds pairs of f16 in words
+const CHAINED = false;   // products are added to the sum one by one, as a GPU does at no cost, not four at a time
 
 // What a sum passes through before it is stored.
 const CLAMP = 0u;      // bounds: linear, ReLU, ReLU6
@@ -69,13 +98,59 @@ const COLS = 2u;
 const TILE = ROWS * COLS;
 const WG = 64u;
 
+// Of operands: in f16, four products are summed in f16, and these sums in f32.
+alias Four = vec4f;
+alias Block = mat4x4f;
+
+fn unpacked(words: vec2u) -> vec4f {
+  return vec4f(unpack2x16float(words.x), unpack2x16float(words.y));
+}
+
+// A 4x4 block of w; `lane` is the thread's place in its quad.
+fn weights(i: u32, lane: u32) -> Block {
+  if (UNPACKED) {
+    let left = bitcast<vec4u>(w[i][0]);
+    let right = bitcast<vec4u>(w[i][1]);
+    return Block(mat4x4f(unpacked(left.xy), unpacked(left.zw), unpacked(right.xy), unpacked(right.zw)));
+  } else {
+    if (QUAD) {
+      let column = w[i][lane];
+      return Block(quadBroadcast(column, 0u), quadBroadcast(column, 1u), quadBroadcast(column, 2u), quadBroadcast(column, 3u));
+    } else {
+      return Block(w[i]);
+    }
+  }
+}
+
 @compute @workgroup_size(WG)
 fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: vec3u) {
   let thread = gid.y * n.x * WG + gid.x;
   let col_tiles = (params.out4 + COLS - 1u) / COLS;
-  let first_row = thread / col_tiles * ROWS;
-  let first_col = thread % col_tiles * COLS;
+  var first_row = thread / col_tiles * ROWS;
+  var first_col = thread % col_tiles * COLS;
+  if (QUAD) {
+    first_row = thread / 4u / col_tiles * 4u * ROWS;
+    first_col = thread / 4u % col_tiles * COLS;
+  }
+  var phase = 0u;
+  if (PHASES) {
+    // A phase has whole tiles, or whole quads of them: threads that share blocks of w are in one phase.
+    var least = ROWS;
+    if (QUAD) { least = 4u * ROWS; }
+    let span = (params.rows + least - 1u) / least * least;
+    phase = first_row / span;
+    first_row = select(params.rows, first_row % span, phase < params.phases);
+  }
   if (first_row >= params.rows) { return; }
+  // Beyond the last row a thread of a quad loads its column for the others, and stores nothing.
+  var owns = true;
+  if (QUAD) {
+    first_row += (thread & 3u) * ROWS;
+    owns = first_row < params.rows;
+  }
+  // Where the phase stands among the strides.
+  let strides = vec3u(params.stride_width, params.stride_height, params.stride_frames);
+  let inner = vec3u(phase, phase / strides.x, phase / (strides.x * strides.y)) % strides;
 
   // A tile that overhangs computes its last row and column again, and stores the same twice.
   var row: array<u32, ROWS>; // registers
@@ -86,30 +161,55 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: v
     row[r] = min(first_row + r, params.rows - 1u);
     place[r] = row[r] * params.out4;
     if (LEAD) { place[r] += (row[r] / params.frame_rows + 1u) * params.lead * params.out4; }
+    if (PHASES) {
+      let line = row[r] / params.out_width;
+      let p = vec3u(row[r] % params.out_width, line % params.out_height, line / params.out_height) * strides + inner;
+      let size = vec2u(params.out_width, params.out_height) * strides.xy;
+      place[r] = ((p.z * size.y + p.y) * size.x + p.x) * params.out4;
+    }
   }
   for (var c = 0u; c < COLS; c++) { // unroll
     col[c] = min(first_col + c, params.out4 - 1u);
-    panel[c] = col[c] * params.blocks;
+    panel[c] = (phase * params.out4 + col[c]) * params.blocks;
   }
 
   var acc: array<vec4f, TILE>; // registers
   for (var c = 0u; c < COLS; c++) { // unroll
-    let b = bias[col[c]];
+    let b = bias[phase * params.out4 + col[c]];
     for (var r = 0u; r < ROWS; r++) { // unroll
       acc[r * COLS + c] = b;
-      if (RESIDUAL) {
-        let before = y[place[r] + col[c]];
-        acc[r * COLS + c] += before;
+    }
+  }
+  if (RESIDUAL) {
+    for (var i = 0u; i < select(0u, ROWS, owns); i++) {
+      let its_row = min(first_row + i, params.rows - 1u);
+      let its_place = place[0];
+      var sum: array<vec4f, COLS>; // registers
+      for (var c = 0u; c < COLS; c++) { // unroll
+        let before = y[its_place + col[c]];
+        sum[c] = acc[c] + before;
         if (CARRY) {
-          if (col[c] < params.state4) { state[row[r] * params.state4 + col[c]] = before; }
+          let others = params.rows - params.frame_rows;
+          if ((col[c] < params.state4) & (its_row >= others)) { state[(its_row - others) * params.state4 + col[c]] = before; }
         }
       }
+      for (var t = COLS; t < TILE; t++) { // unroll
+        acc[t - COLS] = acc[t];
+      }
+      for (var c = 0u; c < COLS; c++) { // unroll
+        acc[TILE - COLS + c] = sum[c];
+      }
+      for (var r = 1u; r < ROWS; r++) { // unroll
+        place[r - 1u] = place[r];
+      }
+      place[ROWS - 1u] = its_place;
     }
   }
 
   var base: array<u32, ROWS>; // registers
   var inside: array<bool, ROWS>; // registers
-  var corner: array<vec2i, ROWS>; // registers
+  var corner: array<vec3i, ROWS>; // registers
+  var early: array<bool, ROWS>; // registers
   var has_next: array<bool, ROWS>; // registers
   var has_past: array<bool, ROWS>; // registers
   for (var r = 0u; r < ROWS; r++) { // unroll
@@ -118,8 +218,19 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: v
       let column = row[r] % params.out_width;
       let line = row[r] / params.out_width;
       let frame = line / params.out_height;
-      corner[r] = vec2i(vec2u(column, line % params.out_height) * params.stride) - vec2i(params.pad_left, params.pad_top);
+      let at = vec3u(column, line % params.out_height, 0u) * strides;
+      corner[r] = vec3i(at) - vec3i(params.pad_left, params.pad_top, 0);
       base[r] = (frame * u32(params.in_height * params.in_width) + params.skip) * params.in4;
+    }
+    if (LOAD == VOLUME) {
+      let line = row[r] / params.out_width;
+      var at = vec3u(row[r] % params.out_width, line % params.out_height, line / params.out_height);
+      if (PHASES) {
+        at += (inner + vec3u(params.offset_width, params.offset_height, params.offset_frames)) / strides;
+      } else {
+        at *= strides;
+      }
+      corner[r] = vec3i(at) - vec3i(params.pad_left, params.pad_top, params.pad_front);
     }
     if (LOAD == CLIP) {
       let t = row[r] / params.frame_rows % params.frames;
@@ -155,9 +266,27 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: v
     for (var r = 0u; r < ROWS; r++) { // unroll
       at[r] = base[r];
       if (LOAD == WINDOW) {
-        let p = corner[r] + vec2i(vec2u(tap % params.kernel_width, tap / params.kernel_width));
+        var p = corner[r].xy + vec2i(vec2u(tap % params.kernel_width, tap / params.kernel_width));
+        if (REFLECT) {
+          let far = vec2i(params.in_width, params.in_height) - 1;
+          p = far - abs(far - abs(p));
+        }
         inside[r] = all((p >= vec2i()) & (p < vec2i(params.in_width, params.in_height)));
         at[r] = base[r] + select(0u, u32(p.y * params.in_width + p.x) * params.in4, inside[r]);
+      }
+      if (LOAD == VOLUME) {
+        let line = tap / params.kernel_width;
+        var p = corner[r] + vec3i(vec3u(tap % params.kernel_width, line % params.kernel_height, line / params.kernel_height));
+        if (REFLECT) {
+          let far = vec2i(params.in_width, params.in_height) - 1;
+          p = vec3i(far - abs(far - abs(p.xy)), p.z);
+        }
+        if (PAST) {
+          early[r] = p.z < 0;
+          p.z = max(p.z, 0);
+        }
+        inside[r] = all((p >= vec3i()) & (p < vec3i(params.in_width, params.in_height, i32(params.frames))));
+        at[r] = select(0u, u32((p.z * params.in_height + p.y) * params.in_width + p.x) * params.in4, inside[r]);
       }
       if (LOAD == CLIP) {
         inside[r] = select(has_past[r], has_next[r], tap == 0u) | (tap == 2u);
@@ -167,43 +296,42 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: v
         at[r] = select(base[r], row[r] * params.state4, tap == 0u);
       }
     }
-    var before: array<vec4f, TILE>; // registers
-    if (LOAD == CLIP) {
-      for (var i = 0u; i < TILE; i++) { // unroll
-        before[i] = acc[i];
-      }
-    }
     for (var k = first; k < end; k++) {
-      var a: array<vec4f, ROWS>; // registers
+      var a: array<Four, ROWS>; // registers
       for (var r = 0u; r < ROWS; r++) { // unroll
         if (LOAD == STREAM) {
-          if (tap == 0u) { a[r] = state[at[r] + k]; } else { a[r] = x[at[r] + k]; }
+          if (tap == 0u) { a[r] = Four(state[at[r] + k]); } else { a[r] = Four(x[at[r] + k]); }
         } else {
-          a[r] = x[at[r] + k];
+          if (PAST) {
+            if (early[r]) { a[r] = Four(state[at[r] + k]); } else { a[r] = Four(x[at[r] + k]); }
+          } else {
+            if (LOAD == CLIP) {
+              a[r] = Four(select(vec4f(), x[at[r] + k], inside[r]));
+            } else {
+              a[r] = Four(x[at[r] + k]);
+            }
+          }
         }
-        if (LOAD == WINDOW) { a[r] = select(vec4f(), a[r], inside[r]); }
+        if (LOAD == WINDOW) { a[r] = select(Four(), a[r], inside[r]); }
+        if (LOAD == VOLUME) { a[r] = select(Four(), a[r], inside[r]); }
       }
       for (var c = 0u; c < COLS; c++) { // unroll
-        let m = mat4x4f(w[panel[c] + next_block]);
+        let m = weights(panel[c] + next_block, thread & 3u);
         for (var r = 0u; r < ROWS; r++) { // unroll
-          acc[r * COLS + c] += m * a[r];
+          if (CHAINED) {
+            acc[r * COLS + c] = acc[r * COLS + c] + m[0] * a[r].x + m[1] * a[r].y + m[2] * a[r].z + m[3] * a[r].w;
+          } else {
+            acc[r * COLS + c] += vec4f(m * a[r]);
+          }
         }
       }
       next_block++;
     }
-    if (LOAD == CLIP) {
-      // A row without that neighbour takes nothing from it: its sum is what it was.
-      for (var r = 0u; r < ROWS; r++) { // unroll
-        for (var c = 0u; c < COLS; c++) { // unroll
-          acc[r * COLS + c] = select(before[r * COLS + c], acc[r * COLS + c], inside[r]);
-        }
-      }
-    }
   }
 
-  for (var r = 0u; r < ROWS; r++) { // unroll
+  for (var i = 0u; i < select(0u, ROWS, owns); i++) {
     for (var c = 0u; c < COLS; c++) { // unroll
-      let s = acc[r * COLS + c];
+      let s = acc[c];
       var value = s;
       if (ACTIVATION == CLAMP) {
         value = clamp(s, vec4f(params.low), vec4f(params.high));
@@ -221,7 +349,13 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: v
         // tanh(t) = 1 - 2 / (1 + exp(2 t)) for erf, t = sqrt(2 / pi) (s + 0.044715 s^3), makes it s / (1 + exp(-2 t)).
         value = s / (1.0 + exp(min(s * (-1.5957691 - 0.071354816 * s * s), vec4f(80.0))));
       }
-      y[place[r] + col[c]] = value;
+      y[place[0] + col[c]] = value;
+    }
+    for (var t = COLS; t < TILE; t++) { // unroll
+      acc[t - COLS] = acc[t];
+    }
+    for (var r = 1u; r < ROWS; r++) { // unroll
+      place[r - 1u] = place[r];
     }
   }
 }

@@ -1,11 +1,12 @@
 // What an adapter can do at most, measured: three kernels that do one thing each, timed as every other kernel is.
 import { GraphBuilder } from "./core/graph.ts";
 import type { Dispatch } from "./core/kernel.ts";
-import { tensor } from "./core/tensor.ts";
+import type { HalfForm } from "./core/op.ts";
+import { roundUp, tensor } from "./core/tensor.ts";
 import type { Gpu } from "./gpu/device.ts";
 import type { StepProfile } from "./gpu/profile.ts";
 import { ceilingCopy, ceilingFma, ceilingLoad } from "./ops/index.ts";
-import { createSession } from "./session.ts";
+import { createSession, type Feed } from "./session.ts";
 
 /** What an adapter does at most, in a second. */
 export interface Ceilings {
@@ -24,6 +25,8 @@ const SIZES = {
   cpu: { threads: 2 ** 12, copied: 8, ms: 5 },
   gpu: { threads: 2 ** 18, copied: 128, ms: 2 },
 };
+/** What shrinks sums in multiply-adds: it keeps them finite, and is no number that a compiler knows. */
+const FACTOR = 0.9;
 const PILOT_ROUNDS = 8;
 const MOST_ROUNDS = 2 ** 16;
 const RUNS = 3;
@@ -32,54 +35,120 @@ const TABLE = 64;
 
 /** Measures the ceilings of `gpu`: some tens of ms on a GPU, some hundreds on a processor, and the compilation of six pipelines. */
 export async function measureCeilings(gpu: Gpu, signal?: AbortSignal): Promise<Ceilings> {
-  const pilot = await timed(gpu, () => PILOT_ROUNDS, 1, signal);
-  const wanted = SIZES[gpu.caps.kind].ms;
-  // A clock too coarse for the pilot says 0 ms, which asks for as many rounds as there may be.
-  const rounds = (name: string) => {
-    const { leastMs } = pilot.get(name)!;
-    const needed = leastMs > 0 ? Math.round((PILOT_ROUNDS * wanted) / leastMs) : MOST_ROUNDS;
-    return Math.min(MOST_ROUNDS, Math.max(PILOT_ROUNDS, needed));
+  const { threads, copied, ms } = SIZES[gpu.caps.kind];
+  const build = (g: GraphBuilder, rounds: (name: string) => number) => {
+    const start = g.input("start", tensor(threads, 4));
+    for (const chains of CHAINS) {
+      const name = `fma.${chains}`;
+      g.apply(ceilingFma, name, { x: start }, { chains, rounds: rounds(name), factor: FACTOR });
+    }
+    const table = g.input("table", tensor(TABLE, 16));
+    g.apply(ceilingLoad, "load", { x: table }, { threads, rounds: rounds("load") });
+    const { maxBufferSize, maxStorageBufferBindingSize } = gpu.device.limits;
+    const most = Math.min(copied * 2 ** 20, maxStorageBufferBindingSize, maxBufferSize / 4);
+    const source = g.input("source", tensor(Math.floor(most / 16), 4));
+    g.apply(ceilingCopy, "copy", { x: source }, {});
+    return { start: ones(4 * threads), table: ones(16 * TABLE), source: () => {} };
   };
-  const steps = await timed(gpu, rounds, RUNS, signal);
-  const perSecond = (name: string, amount: (step: StepProfile) => number) => {
-    const step = steps.get(name)!;
-    return step.leastMs > 0 ? (amount(step) * 1000) / step.leastMs : Number.POSITIVE_INFINITY;
+  const timed = await timeRounds(gpu, build, ms, RUNS, signal);
+  const perSecond = (name: string, amount: (timing: Timing) => number) => {
+    const timing = timed.get(name)!;
+    return timing.leastMs > 0 ? (amount(timing) * 1000) / timing.leastMs : Number.POSITIVE_INFINITY;
   };
-  const { threads } = SIZES[gpu.caps.kind];
   return {
     flops: Math.max(...CHAINS.map((chains) => perSecond(`fma.${chains}`, ({ macs }) => 2 * macs))),
     bytes: perSecond("copy", ({ bytes }) => bytes),
-    loads: perSecond("load", () => threads * rounds("load") * 16),
+    loads: perSecond("load", ({ rounds }) => threads * rounds * 16),
   };
 }
 
-/** Times the three kernels, in as many rounds as `rounds` says of each; steps by node name. */
-async function timed(
+const ones = (length: number) => new Float32Array(length).fill(1);
+
+/** A step, and how many rounds it went through. */
+interface Timing extends StepProfile {
+  readonly rounds: number;
+}
+
+/**
+ * Times a graph's steps by node name, each in about `ms`: a pilot of few rounds says how many rounds that is.
+ * @param build makes the graph for a number of rounds by node, and gives its inputs
+ */
+async function timeRounds(
   gpu: Gpu,
-  rounds: (name: string) => number,
+  build: (g: GraphBuilder, rounds: (name: string) => number) => Readonly<Record<string, Feed>>,
+  ms: number,
   runs: number,
   signal?: AbortSignal,
-): Promise<Map<string, StepProfile>> {
-  const { threads, copied } = SIZES[gpu.caps.kind];
-  const g = new GraphBuilder("ceilings");
-  const start = g.input("start", tensor(threads, 4));
-  for (const chains of CHAINS) {
-    const name = `fma.${chains}`;
-    // Shrinking by 0.9 keeps every sum finite, and is no number that a compiler knows.
-    g.apply(ceilingFma, name, { x: start }, { chains, rounds: rounds(name), factor: 0.9 });
-  }
-  const table = g.input("table", tensor(TABLE, 16));
-  g.apply(ceilingLoad, "load", { x: table }, { threads, rounds: rounds("load") });
-  const { maxBufferSize, maxStorageBufferBindingSize } = gpu.device.limits;
-  const most = Math.min(copied * 2 ** 20, maxStorageBufferBindingSize, maxBufferSize / 4);
-  const source = g.input("source", tensor(Math.floor(most / 16), 4));
-  g.apply(ceilingCopy, "copy", { x: source }, {});
-  using session = await createSession(gpu, g.build(), new Map());
-  const ones = (length: number) => new Float32Array(length).fill(1);
-  const feeds = { start: ones(4 * threads), table: ones(16 * TABLE), source: () => {} };
-  const { steps } = await session.profile(feeds, { runs, ...(signal ? { signal } : {}) });
-  return new Map(steps.map((step) => [step.node, step]));
+): Promise<Map<string, Timing>> {
+  const time = async (rounds: (name: string) => number, count: number) => {
+    const g = new GraphBuilder("ceilings");
+    const feeds = build(g, rounds);
+    using session = await createSession(gpu, g.build(), new Map());
+    const { steps } = await session.profile(feeds, { runs: count, ...(signal ? { signal } : {}) });
+    return new Map(steps.map((step) => [step.node, { ...step, rounds: rounds(step.node) }]));
+  };
+  const pilot = await time(() => PILOT_ROUNDS, 1);
+  // A clock too coarse for the pilot says 0 ms, which asks for as many rounds as there may be.
+  const rounds = (name: string) => {
+    const { leastMs } = pilot.get(name)!;
+    const needed = leastMs > 0 ? Math.round((PILOT_ROUNDS * ms) / leastMs) : MOST_ROUNDS;
+    return Math.min(MOST_ROUNDS, Math.max(PILOT_ROUNDS, needed));
+  };
+  return time(rounds, runs);
 }
+
+/** ns for a 4x4 block of weights to be loaded, and for one to be multiplied by a four of channels, with all of an adapter at work. */
+export interface BlockTimes {
+  readonly load: number;
+  readonly multiply: number;
+}
+
+/** Measures the forms of weights that `gpu` has; f16 arithmetic loads native f16. About 20 ms, and the compilation of five small pipelines. */
+export async function measureForms(
+  gpu: Gpu,
+  signal?: AbortSignal,
+): Promise<Readonly<Partial<Record<Form, BlockTimes>>>> {
+  const { threads, ms } = SIZES[gpu.caps.kind];
+  const { f16 } = gpu.caps;
+  const chains = 4;
+  const loads = ["f32", "unpacked", ...(f16 ? (["native"] as const) : [])] as const;
+  const build = (g: GraphBuilder, rounds: (name: string) => number) => {
+    const start = g.input("start", tensor(threads, 4));
+    for (const type of f16 ? ["f32", "f16"] : ["f32"]) {
+      const name = `multiply.${type}`;
+      const attrs = { chains, rounds: rounds(name), factor: FACTOR, half: type === "f16" };
+      g.apply(ceilingFma, name, { x: start }, attrs);
+    }
+    const table = g.input("table", tensor(TABLE, 16));
+    for (const form of loads) {
+      const half = form === "f32" ? {} : { half: form };
+      g.apply(ceilingLoad, `load.${form}`, { x: table }, { threads, rounds: rounds(`load.${form}`), ...half });
+    }
+    return { start: ones(4 * threads), table: ones(16 * TABLE) };
+  };
+  const timed = await timeRounds(gpu, build, ms / 2, RUNS, signal);
+  const perBlock = (name: string, blocks: (rounds: number) => number) => {
+    const { leastMs, rounds } = timed.get(name)!;
+    return (leastMs * 1e6) / (threads * blocks(rounds));
+  };
+  const load = (form: (typeof loads)[number]) => perBlock(`load.${form}`, (rounds) => 4 * rounds);
+  // A round is four multiply-adds of four lanes in each chain: as much as a block takes.
+  const multiply = (type: "f32" | "f16") => perBlock(`multiply.${type}`, (rounds) => chains * rounds);
+  const inF32 = multiply("f32");
+  return {
+    f32: { load: load("f32"), multiply: inF32 },
+    unpacked: { load: load("unpacked"), multiply: inF32 },
+    ...(f16
+      ? {
+          native: { load: load("native"), multiply: inF32 },
+          arithmetic: { load: load("native"), multiply: multiply("f16") },
+        }
+      : {}),
+  };
+}
+
+/** How weights are kept and multiplied. */
+export type Form = "f32" | HalfForm;
 
 /** A const of the dispatched variant, or one of its params; 0 where there is none. */
 const number = ({ kernel, consts, params }: Dispatch, name: string): number =>
@@ -93,13 +162,26 @@ export function countLoads(d: Dispatch, bytes: number): number {
   const of = (name: string) => number(d, name);
   const tiles = (count: string, size: string) => Math.ceil(of(count) / of(size));
   if (d.kernel.name === "matmul") {
-    const block = Object.values(d.retype ?? {}).some((type) => type.endsWith("h>")) ? 2 : 4; // a 4x4 block of f16 or f32
-    return tiles("rows", "ROWS") * tiles("out4", "COLS") * of("blocks") * (of("ROWS") + block * of("COLS"));
+    const quad = d.consts.QUAD === true;
+    const block = quad ? 1 : d.retype ? 2 : 4; // a column for the four of a quad, else a 4x4 block of f16 or f32
+    const down = quad ? roundUp(tiles("rows", "ROWS"), 4) : tiles("rows", "ROWS");
+    const threads = of("phases") * down * tiles("out4", "COLS");
+    return threads * of("blocks") * (of("ROWS") + block * of("COLS"));
+  }
+  if (d.kernel.name === "matmulTile") {
+    // From workgroup memory what the threads multiply, and a tile's slabs once from memory.
+    const [threads, down] = [of("WG"), of("WG") / of("ACROSS")];
+    const tileRows = of("ROWS") * down;
+    const tileCols = of("COLS") * of("ACROSS");
+    const groups = Math.ceil(of("rows") / tileRows) * Math.ceil(of("out4") / tileCols);
+    return groups * of("blocks") * (threads * (of("ROWS") + 4 * of("COLS")) + tileRows + 4 * tileCols);
   }
   if (d.kernel.name === "depthwise") {
-    const span = (size: string) => (of(size) - 1) * of("STRIDE") + 3;
-    const threads = of("frames") * of("channels4") * tiles("out_height", "HEIGHT") * tiles("out_width", "WIDTH");
-    return threads * (span("HEIGHT") * span("WIDTH") + 10);
+    // A strip's input lines, those that it shares with the strip above once more, and its filter and bias.
+    const [stride, strips] = [of("STRIDE"), tiles("out_height", "strip")];
+    const lines = (of("out_height") + (3 - stride) * strips) * stride;
+    const columns = of("frames") * of("channels4") * tiles("out_width", "WIDTH");
+    return columns * (lines * ((of("WIDTH") - 1) * stride + 3) + 10 * strips);
   }
   if (d.kernel.name === "attention") {
     const threads = of("sequences") * of("heads") * tiles("queries", "ROWS");

@@ -3,26 +3,38 @@ import { type Graph, type TensorSource, wantedTensors } from "./core/graph.ts";
 import { type Explanation, explain, sharesOf } from "./explain.ts";
 import type { Gpu } from "./gpu/device.ts";
 import { type Ranked, softmax, top } from "./labels/top.ts";
-import { buildModel, type ModelDescription, type ModelName, standardShift } from "./models/index.ts";
-import { createSession, type Session, type SessionOptions } from "./session.ts";
+import {
+  buildModel,
+  isLatentModel,
+  type LatentHalf,
+  type ModelDescription,
+  type ModelName,
+  standardShift,
+} from "./models/index.ts";
+import { type PrecisionOptions, withPrecision } from "./precision.ts";
+import { createSession, type Session } from "./session.ts";
 import { IMAGENET, MINUS_ONE_TO_ONE, type Preprocessing } from "./video/geometry.ts";
 import { type Frame, FrameIngest, type IngestOptions, type Orientation } from "./video/ingest.ts";
 import { STAM_SECONDS } from "./video/sampling.ts";
 import type { Checkpoint } from "./weights/checkpoint.ts";
 import { openTensors } from "./weights/load.ts";
 import { type Recognised, recognise } from "./weights/recognise.ts";
+import { checkLatents, framesPerRun } from "./weights/taesd.ts";
 import { checkTransformer } from "./weights/transformer.ts";
 
 /** What the caller may decide; the checkpoint says the rest. */
 export interface ModelOptions {
   /** Overrules what the checkpoint's names say. */
   readonly model?: ModelName;
-  /** Frames in a clip; the checkpoint's segments, else 8. 1 makes a stream of the online model and of `stam`. */
+  /**
+   * Frames in a clip; the checkpoint's segments, else 8. 1 makes a stream of the online model and of `stam`. Of a latent auto-encoder
+   * pictures or latents a run, by default the fewest: a half with memory goes on where the run before ended.
+   */
   readonly frames?: number;
   readonly height?: number;
   readonly width?: number;
   readonly padding?: "symmetric" | "same";
-  /** Bytes that the activations of `vit` and `stam` may take: frames run in groups as large as fit. Default 80e6. */
+  /** Bytes that the activations of `vit`, `stam` and latent auto-encoders may take: frames run in groups as large as fit. Default 80e6. */
   readonly activationBytes?: number;
   /** `vit` and `stam` also make `blocks.N.shares` and `aggregate.N.shares` of their last layers. Default false. */
   readonly shares?: boolean;
@@ -44,13 +56,16 @@ export function describeModel(
       `${checkpoint.name} holds no model that Kinema knows; name one with --model, or look at it with kinema inspect`,
     );
   checkFamily(checkpoint, recognised, model, options);
+  const latents = isLatentModel(model) ? halfOf(checkpoint, recognised, model) : null;
+  if (latents) checkLatents(checkpoint.name, latents, options);
   const single = model === "mobilenetv2" || model === "vit" || model === "tsm-mobilenetv2-online";
   const { crop } = preprocessingOf(checkpoint, recognised);
   return {
     recognised,
     description: {
       model,
-      frames: options.frames ?? (single ? 1 : (recognised.segments ?? DEFAULT_FRAMES)),
+      frames:
+        options.frames ?? (single ? 1 : latents ? framesPerRun(latents) : (recognised.segments ?? DEFAULT_FRAMES)),
       height: options.height ?? crop,
       width: options.width ?? crop,
       classes: recognised.classes,
@@ -60,6 +75,7 @@ export function describeModel(
       folded: recognised.folded,
       nonLocalBias: recognised.tensors.has("layer2.0.nl.out.bias"),
       transformer: recognised.transformer,
+      latents,
       ...(options.activationBytes ? { activationBytes: options.activationBytes } : {}),
       ...(options.shares ? { shares: true } : {}),
     },
@@ -79,6 +95,18 @@ function checkFamily(checkpoint: Checkpoint, recognised: Recognised, model: Mode
   checkTransformer(checkpoint.name, transformer, { frames, height, width });
 }
 
+/** The half of a latent auto-encoder that is asked for, which the file must hold. */
+function halfOf(checkpoint: Checkpoint, { latents, model: held }: Recognised, model: ModelName): LatentHalf {
+  const half = Object.values(latents ?? {}).find((one) => one.model === model);
+  const holds = Object.values(latents ?? {}).map((one) => one.model);
+  if (!half)
+    fail(
+      "weights-mismatch",
+      `${checkpoint.name} holds ${holds.join(" and ") || (held ?? "no model that Kinema knows")}, not ${model}; give the model's own file`,
+    );
+  return half;
+}
+
 /** What createSession takes of a checkpoint: the graph that it asks for, and its tensors, of which none is read yet. */
 export function openModel(
   checkpoint: Checkpoint,
@@ -86,7 +114,8 @@ export function openModel(
 ): { readonly graph: Graph; readonly weights: TensorSource } {
   const { description, recognised } = describeModel(checkpoint, options);
   const graph = buildModel(description);
-  const extras = recognised.transformer ? "leave" : "refuse";
+  const halves = Object.keys(recognised.latents ?? {}).length;
+  const extras = recognised.transformer || halves > 1 ? "leave" : "refuse";
   return { graph, weights: openTensors(checkpoint, wantedTensors(graph), recognised.tensors, extras) };
 }
 
@@ -94,10 +123,11 @@ export function openModel(
 export async function loadSession(
   gpu: Gpu,
   checkpoint: Checkpoint,
-  options: ModelOptions & SessionOptions = {},
+  options: ModelOptions & PrecisionOptions = {},
 ): Promise<Session> {
   const { graph, weights } = openModel(checkpoint, options);
-  return createSession(gpu, graph, weights, options);
+  const { gpu: on, dtype } = await withPrecision(gpu, options.dtype, options.signal);
+  return createSession(on, graph, weights, { ...options, dtype });
 }
 
 /** Scaling, crop and normalisation: from Kinema's own metadata, else as the model's authors do it. */
@@ -135,7 +165,7 @@ export function labelsOf(checkpoint: Checkpoint): readonly string[] | null {
 /** The frame size is the checkpoint's crop, for the ingest makes no other. */
 export interface ClassifierOptions
   extends Omit<ModelOptions, "height" | "width">,
-    SessionOptions,
+    PrecisionOptions,
     Pick<IngestOptions, "form"> {
   /** One name a class; the checkpoint's own when absent. */
   readonly labels?: readonly string[] | null;

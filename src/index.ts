@@ -23,13 +23,16 @@ export {
 } from "./core/graph.ts";
 export { type Plan, plan, printPlan } from "./core/plan.ts";
 export { type TensorSpec, tensor, toChannelsFirst, toChannelsLast } from "./core/tensor.ts";
+export type { Tuning } from "./core/tuning.ts";
 export type { Explanation } from "./explain.ts";
 export { type Gpu, type GpuOptions, openGpu } from "./gpu/device.ts";
 export type { Profile, ProfileOptions, StepProfile } from "./gpu/profile.ts";
 export { type Ranked, softmax, top } from "./labels/top.ts";
-export { buildModel, MODEL_NAMES, type ModelDescription, type ModelName } from "./models/index.ts";
+export { buildModel, type LatentHalf, MODEL_NAMES, type ModelDescription, type ModelName } from "./models/index.ts";
+export type { DType } from "./precision.ts";
 export { type NamedTensor, type RunModelOptions, type RunResult, runModel } from "./run.ts";
 export { createSession, type Feed, type GpuRange, type RunOptions, Session, type SessionOptions } from "./session.ts";
+export { keepTuning, keptTuning, type TunedClass, type TuneOptions, tune, withTuning } from "./tune.ts";
 export { IMAGENET, type Preprocessing } from "./video/geometry.ts";
 export { type Frame, FrameIngest, type IngestOptions, type Orientation, type Pixels } from "./video/ingest.ts";
 export { sampleDense, sampleStam, sampleUniform } from "./video/sampling.ts";

@@ -6,9 +6,18 @@ import { type Graph, type TensorSource, wantedTensors } from "./core/graph.ts";
 import { elements } from "./core/tensor.ts";
 import type { Gpu } from "./gpu/device.ts";
 import { type Profile, type ProfileOptions, runsOf } from "./gpu/profile.ts";
-import { buildModel, type ModelDescription, type ModelName, standardShift } from "./models/index.ts";
+import {
+  buildModel,
+  isLatentModel,
+  type ModelDescription,
+  type ModelName,
+  standardLatents,
+  standardShift,
+} from "./models/index.ts";
+import { type DType, withPrecision } from "./precision.ts";
 import { createSession, type Session } from "./session.ts";
 import type { Checkpoint } from "./weights/checkpoint.ts";
+import { framesPerRun } from "./weights/taesd.ts";
 
 export type Bound = "fma" | "load" | "copy";
 
@@ -58,7 +67,8 @@ export interface ProfileReport {
 }
 
 export interface ProfileModelOptions extends ModelOptions, ProfileOptions {
-  readonly dtype?: "f32" | "f16";
+  /** Default f32. */
+  readonly dtype?: DType;
 }
 
 /** Profiles a model on random frames, with the weights of a checkpoint or, without one, random ones. */
@@ -67,10 +77,11 @@ export async function profileModel(
   checkpoint: Checkpoint | null,
   options: ProfileModelOptions,
 ): Promise<ProfileReport> {
-  const { signal, dtype = "f32" } = options;
+  const { signal } = options;
   runsOf(options);
-  const { graph, weights } = checkpoint ? openModel(checkpoint, options) : withRandomWeights(options);
-  using session = await createSession(gpu, graph, weights, { dtype, ...(signal ? { signal } : {}) });
+  const { graph, weights } = prepared(checkpoint, options);
+  const { gpu: on, dtype } = await withPrecision(gpu, options.dtype, signal);
+  using session = await createSession(on, graph, weights, { dtype, ...(signal ? { signal } : {}) });
   const before = await measureCeilings(gpu, signal);
   const [name, input] = Object.entries(graph.inputs)[0]!;
   const profile = await session.profile({ [name]: uniform(name, elements(input.spec), 1) }, options);
@@ -153,12 +164,22 @@ interface Prepared {
   readonly weights: TensorSource;
 }
 
-function withRandomWeights(options: ProfileModelOptions): Prepared {
+/** The graph of a model at its usual size, and random weights. */
+function withRandomWeights(options: ModelOptions): Prepared {
   const model = options.model ?? fail("usage", "nothing to profile; name a model or give its weights");
   const graph = buildModel(standardModel(model, options));
-  const wanted = wantedTensors(graph);
-  return { graph, weights: { keys: () => wanted.keys(), get: (name) => randomTensor(name, wanted.get(name)!) } };
+  return { graph, weights: randomWeights(graph) };
 }
+
+/** Random weights for whatever a graph wants. */
+export function randomWeights(graph: Graph): TensorSource {
+  const wanted = wantedTensors(graph);
+  return { keys: () => wanted.keys(), get: (name) => randomTensor(name, wanted.get(name)!) };
+}
+
+/** The graph of a checkpoint with its weights, or of a model by name with random ones. */
+export const prepared = (checkpoint: Checkpoint | null, options: ModelOptions): Prepared =>
+  checkpoint ? openModel(checkpoint, options) : withRandomWeights(options);
 
 /** ViT-B/16, and STAM-16 as it was released: six temporal layers of eight heads. */
 const VIT = { width: 768, depth: 12, heads: 12, hidden: 3072, patch: 16, qkvBias: true, epsilon: 1e-6 } as const;
@@ -168,18 +189,20 @@ const CLIP = { temporalDepth: 6, temporalHeads: 8, temporalHidden: 2048 } as con
 /** A model as its authors trained it, for 400 classes (1000 of ImageNet), on 224 x 224 pixels. */
 export function standardModel(model: ModelName, options: ModelOptions = {}): ModelDescription {
   const single = model === "mobilenetv2" || model === "vit" || model === "tsm-mobilenetv2-online";
-  const frames = options.frames ?? (single ? 1 : model === "stam" ? 16 : 8);
+  const latents = isLatentModel(model) ? standardLatents(model) : null;
+  const frames = options.frames ?? (single ? 1 : latents ? framesPerRun(latents) : model === "stam" ? 16 : 8);
   const stam = { ...VIT, ...CLIP, frames: frames === 1 ? 16 : frames };
   return {
     model,
     frames,
     height: options.height ?? 224,
     width: options.width ?? 224,
-    classes: single && model !== "tsm-mobilenetv2-online" ? 1000 : 400,
+    classes: latents ? null : single && model !== "tsm-mobilenetv2-online" ? 1000 : 400,
     shifted: new Set(standardShift(model)),
     shiftDivisor: 8,
     padding: options.padding ?? "symmetric",
     folded: false,
+    latents,
     transformer: model === "stam" ? stam : model === "vit" ? { ...VIT, ...NO_CLIP } : null,
   };
 }
@@ -193,7 +216,7 @@ function randomTensor(name: string, shape: readonly number[]): Float32Array {
 }
 
 /** Uniform in (-bound, bound), the same for the same name: a linear congruential generator (Numerical Recipes, 7.1). */
-function uniform(name: string, count: number, bound: number): Float32Array<ArrayBuffer> {
+export function uniform(name: string, count: number, bound: number): Float32Array<ArrayBuffer> {
   let state = [...name].reduce((hash, letter) => Math.imul(hash, 31) + letter.charCodeAt(0), 1);
   return Float32Array.from({ length: count }, () => {
     state = (Math.imul(state, 1664525) + 1013904223) | 0;

@@ -34,7 +34,7 @@ export interface RunOptions {
 }
 
 export interface SessionOptions extends PlanOptions {
-  /** How matrix weights are stored; sums are f32 either way. f16 needs the adapter's shader-f16. Default f32. */
+  /** How matrix weights are stored; sums are f32 either way, f16 may be multiplied as such (see Caps.halfForm). Default f32. */
   readonly dtype?: "f32" | "f16";
   readonly signal?: AbortSignal;
   /** Called as weights are packed and pipelines compile; `fraction` grows from 0 to 1. */
@@ -59,7 +59,6 @@ export async function createSession(
   options: SessionOptions = {},
 ): Promise<Session> {
   const halfWeights = options.dtype === "f16";
-  if (halfWeights && !gpu.caps.f16) fail("unsupported", `${gpu.adapter} has no shader-f16; use dtype f32`);
   const planned = plan(graph, { ...gpu.caps, halfWeights }, options);
   checkLimits(gpu.device, planned);
   options.signal?.throwIfAborted();

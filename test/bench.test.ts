@@ -3,7 +3,9 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { describe, expect, it } from "vitest";
 import { type Answer, KERNEL_CASES, type KernelCase } from "../bench/cases.ts";
+import { joinReport } from "../bench/command.ts";
 import { modelFile, percentile, readModel } from "../bench/models.ts";
+import { decades } from "../bench/page/bars.ts";
 import { randomFile } from "../bench/random_file.ts";
 import {
   compareReports,
@@ -12,6 +14,7 @@ import {
   type Report,
   type Result,
   readReport,
+  refusedOf,
 } from "../bench/report.ts";
 import { CASE_NAMES, chooseCases, runBench, timeKernels } from "../bench/run.ts";
 import { countMacs, wantedTensors } from "../src/core/graph.ts";
@@ -32,7 +35,7 @@ const result = (name: string, ms: number | null): Result<KernelTiming> => ({
 });
 const report = (kernels: readonly Result<KernelTiming>[], changes: Partial<Report> = {}): Report => ({
   ...{ format: "kinema-bench-1", date: "2026-01-02T03:04:05Z", commit: "abc", adapter: "a", driver: "d" },
-  ...{ browser: "b", quick: true, ceilings: CEILINGS, kernels, models: [], ...changes },
+  ...{ browser: "b", quick: true, ceilings: CEILINGS, kernels, models: [], rivals: [], ...changes },
 });
 
 describe("cases", () => {
@@ -67,7 +70,8 @@ describe("cases", () => {
       const described = buildModel(clip);
       expect(countMacs(graph)).toBe(countMacs(described));
       expect(new Set(weights.keys())).toEqual(new Set(wantedTensors(described).keys()));
-      expect(Object.values(graph.inputs)[0]!.spec.shape[1]).toBe(quick && !/stam|vit/.test(model) ? 64 : 224);
+      const pixels = Object.values(graph.inputs)[0]!.spec.shape[1]! * (model.endsWith("-decoder") ? 8 : 1);
+      expect(pixels).toBe(quick && !/stam|vit/.test(model) ? 64 : 224);
     }
   });
 
@@ -174,6 +178,35 @@ describe("reports", () => {
     ]);
   });
 
+  it("takes an export from before there were rivals", () => {
+    const { rivals: _, ...old } = report([result("a", 2)]);
+    expect(readReport(JSON.stringify(old), "x.json").rivals).toEqual([]);
+  });
+
+  it("prints rivals with their ratio, the honest line on a software adapter, and refusals", () => {
+    const side = (ms: number) => ({ prepareMs: 1, coldMs: 2, ms, all: [ms, ms] });
+    const times = { ours: side(10), rival: side(30), ratio: 3, rounds: 5, maxDifference: 1e-5, maxOutput: 8 };
+    const one = { name: "conv3x3", about: "[9]", rival: "tfjs", version: "4.22.0", refused: null, timing: times };
+    const two = { ...one, rival: "jax", version: "", refused: "the rival: no device", timing: null };
+    const made = report([], { rivals: [one, two], adapter: "x (software)" });
+    expect(readReport(JSON.stringify(made), "x.json")).toEqual(made);
+    const printed = printReport(made);
+    expect(printed).toMatch(/conv3x3 \[9\] +tfjs 4\.22\.0 +30\.0 +10\.0 +3\.00 +3 \/ 3 +1\.0e-5 of 8\.00 +2 of 5/);
+    expect(printed).toMatch(/jax +refused: the rival: no device/);
+    expect(printed).toContain("one thread of WebAssembly is faster");
+    expect(printReport({ ...made, adapter: "a GPU" })).not.toContain("WebAssembly");
+    expect(refusedOf(made)).toEqual([two]);
+
+    // A later comparison joins what is on file for the same adapter, place and commit, and replaces the rest.
+    const later = { ...made, date: "2026-02-03T00:00:00Z", rivals: [{ ...one, version: "5" }] };
+    const before = { ...made, kernels: [result("a", 2)] };
+    expect(joinReport(before, later)).toEqual({
+      ...{ ...before, date: later.date, rivals: [two, { ...one, version: "5" }] },
+    });
+    expect(joinReport({ ...before, commit: "abd" }, later)).toEqual(later);
+    expect(joinReport(null, later)).toEqual(later);
+  });
+
   it("prints columns that line up", () => {
     const lines = printReport(report([result("a", 6), result("longer", 2000)])).split("\n");
     const [head, first, second] = lines.slice(-3) as [string, string, string];
@@ -190,6 +223,12 @@ describe("reports", () => {
   });
 });
 
+it("draws decades around what it is given", () => {
+  expect(decades([31, 400])).toEqual({ low: 1, high: 3 });
+  expect(decades([100])).toEqual({ low: 2, high: 3 });
+  expect(decades([0.02, 131_000, Number.NaN])).toEqual({ low: -2, high: 6 });
+});
+
 it("serves its page and no other file", async () => {
   const { buildPage, servePage } = await import(pathToFileURL(resolve("tools/bench_page.mjs")).href);
   await buildPage();
@@ -199,6 +238,8 @@ it("serves its page and no other file", async () => {
     expect(await (await fetch(`${url}page.js`)).text()).toContain("kinema-bench-1");
     for (const path of ["package.json", "rival/models/..%2fort.ts", "rival/models/", "rival/ort/../../package.json"])
       expect((await fetch(url + path)).status, path).toBe(404);
+    // What is on record is what the page can read.
+    for (const { file, text } of await (await fetch(`${url}results.json`)).json()) readReport(text, file);
   } finally {
     close();
   }

@@ -1,4 +1,11 @@
-import { type ModelDescription, type ModelName, standardShift, type TransformerShape } from "../src/models/index.ts";
+import {
+  isLatentModel,
+  type ModelDescription,
+  type ModelName,
+  standardLatents,
+  standardShift,
+  type TransformerShape,
+} from "../src/models/index.ts";
 
 /** ViT-B/16. */
 const BASE: TransformerShape = {
@@ -28,6 +35,7 @@ export function describeModel(model: ModelName, changes: Partial<ModelDescriptio
     shiftDivisor: 8,
     padding: "symmetric",
     folded: false,
+    latents: isLatentModel(model) ? standardLatents(model) : null,
     transformer: transformerOf(model, changes.frames ?? 8),
     ...changes,
   };

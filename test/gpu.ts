@@ -1,6 +1,7 @@
 // A device for a test file. Every test fails on any message of WebGPU's validation.
 import { afterAll, afterEach, beforeAll, beforeEach, expect, vi } from "vitest";
 import type { Graph } from "../src/core/graph.ts";
+import type { Caps } from "../src/core/op.ts";
 import { padChannels, unpadChannels } from "../src/core/tensor.ts";
 import { type Gpu, openGpu } from "../src/gpu/device.ts";
 import { type Dawn, openDawn } from "../src/host/dawn.ts";
@@ -9,8 +10,8 @@ import type { GpuRange, Session } from "../src/session.ts";
 export interface GpuFixture {
   readonly dawn: Dawn;
   readonly gpu: Gpu;
-  /** The same device, with kernels chosen as for an adapter of that kind. */
-  as(kind: "cpu" | "gpu"): Gpu;
+  /** The same device, with kernels chosen as for an adapter of that kind, and with what else `caps` says. */
+  as(kind: "cpu" | "gpu", caps?: Partial<Caps>): Gpu;
 }
 
 /** Call once in a file, outside of any test. */
@@ -41,7 +42,7 @@ export function useGpu(): GpuFixture {
     get gpu() {
       return gpu;
     },
-    as: (kind) => ({ ...gpu, caps: { ...gpu.caps, kind } }),
+    as: (kind, caps) => ({ ...gpu, caps: { ...gpu.caps, kind, ...caps } }),
   };
 }
 

@@ -3,12 +3,15 @@ import { describe, expect, it } from "vitest";
 import { GraphBuilder, type Value } from "../src/core/graph.ts";
 import type { OpDef } from "../src/core/op.ts";
 import { tensor } from "../src/core/tensor.ts";
+import { grownFrames, transposedFilters } from "../src/models/filters.ts";
 import { unit } from "../src/models/layers.ts";
 import {
   addRows,
   attention,
   attentionShares,
   conv2d,
+  conv3d,
+  convTranspose,
   depthwise,
   history,
   LINEAR,
@@ -43,6 +46,14 @@ function parts(): Parts {
 
 const tokensOf = ({ g }: Parts, ...shape: number[]) => g.input("tokens", tensor(...shape));
 const plain = { out: 6, kernel: 1, stride: 1, padding: pad(0), activation: LINEAR };
+const timed = {
+  out: 6,
+  kernel: [1, 1, 1],
+  stride: [1, 1, 1],
+  padding: { ...pad(0), front: 0, back: 0 },
+  activation: LINEAR,
+} as const;
+const grown = { out: 6, kernel: [2, 1, 1], stride: [2, 1, 1], padding: [0, 0, 0], activation: LINEAR } as const;
 const state = (g: GraphBuilder, ...shape: number[]) => g.state("state", tensor(...shape));
 type Inputs = Record<string, Value | undefined>;
 const node = <A>({ g }: Parts, op: OpDef<A>, inputs: Inputs, attrs: A) => g.apply(op, "node", inputs, attrs);
@@ -165,10 +176,59 @@ describe("a mistake in a graph", () => {
         node(
           p,
           conv2d,
-          { x: p.x, ...p.one, residual: p.g.input("r", tensor(2, 5, 7, 6)), carry: state(p.g, 1, 5, 7, 4) },
+          { x: p.x, ...p.one, residual: p.g.input("r", tensor(2, 5, 7, 6)), carry: state(p.g, 2, 5, 7, 4) },
           plain,
         ),
-      "a carry holds one frame, and the residual has 2",
+      "the carry [2, 5, 7, 4] must hold the first channels of a frame of [2, 5, 7, 6], [1, 5, 7, 6] at most",
+    ],
+    [
+      "a frame too small for its mirror image",
+      (p) => node(p, conv2d, { x: p.x, ...p.one }, { ...plain, padding: pad(5), edge: "reflect" }),
+      "a frame of 5 x 7 cannot be reflected over a padding of 5, 5, 5, 5; make each one smaller than the frame",
+    ],
+    [
+      "a clip shorter than its window",
+      (p) => node(p, conv3d, { x: p.x, ...p.one }, { ...timed, kernel: [3, 1, 1] }),
+      "an extent of 2 is too small for a window of 3 with padding 0 + 0; use a larger input",
+    ],
+    [
+      "weights of another window",
+      (p) => node(p, conv3d, { x: p.x, ...p.one }, { ...timed, kernel: [2, 1, 1] }),
+      "w holds 64 packed elements, 2x1x1 8 -> 6 needs 128",
+    ],
+    [
+      "a past that no window reaches",
+      (p) => node(p, conv3d, { x: p.x, ...p.one, past: state(p.g, 1, 5, 7, 8) }, timed),
+      "a past is one frame in front of x, and the padding there is 0; make it 1",
+    ],
+    [
+      "a past of another shape",
+      (p) =>
+        node(
+          p,
+          conv3d,
+          { x: p.x, ...p.one, past: state(p.g, 1, 5, 7, 4) },
+          { ...timed, padding: { ...timed.padding, front: 1 } },
+        ),
+      "the state [1, 5, 7, 4] must be [1, 5, 7, 8]",
+    ],
+    [
+      "a transposed convolution that cuts more than its window",
+      (p) => node(p, convTranspose, { x: p.x, ...p.one }, { ...grown, padding: [0, 1, 0] }),
+      "a window of 2x1x1, stride 2x1x1, cannot be cut by 0x1x0; cut less than the window",
+    ],
+    [
+      "weights of one phase of two",
+      (p) => node(p, convTranspose, { x: p.x, ...p.one }, grown),
+      "w holds 64 packed elements, 2x1x1 stride 2x1x1 8 -> 6 needs 128",
+    ],
+    [
+      "a bias of one phase of two",
+      (p) => {
+        const { w } = transposedFilters(p.g, "up", grownFrames(8, 6, 2), { weight: "up" });
+        return node(p, convTranspose, { x: p.x, w, bias: p.one.bias }, grown);
+      },
+      "bias holds 8 elements, 2 phases of 6 channels need 16",
     ],
     [
       "pooling mostly padding",
@@ -312,7 +372,7 @@ describe("a mistake in a graph", () => {
     expect(stream([1, 5, 7, 3], [1, 5, 7, 3])).toEqual([1, 5, 7, 3]);
     expect(() => stream([1, 5, 7, 4], [1, 5, 7, 3])).toThrow("the state [1, 5, 7, 4] must be [1, 5, 7, 3]");
     expect(() => stream([1, 5, 7, 3], [1, 7, 5, 3])).toThrow(
-      "the carry [1, 7, 5, 3] must hold the first channels of [1, 5, 7, 8]",
+      "the carry [1, 7, 5, 3] must hold the first channels of a frame of [1, 5, 7, 8]",
     );
     expect(() => stream([1, 5, 7, 3], [1, 5, 7, 9])).toThrow("the carry [1, 5, 7, 9] must hold the first channels");
   });

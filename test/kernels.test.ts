@@ -9,7 +9,7 @@ import { specialise } from "../src/core/specialise.ts";
 import { compile } from "../src/gpu/pipelines.ts";
 import { type Dawn, openNullDawn } from "../src/host/dawn.ts";
 import * as generated from "../src/kernels.gen.ts";
-import { describe as reflectKernel } from "../tools/gen.ts";
+import { readable, describe as reflectKernel } from "../tools/gen.ts";
 import { CASES } from "./cases/index.ts";
 import { smallModels } from "./small_models.ts";
 
@@ -33,10 +33,12 @@ function bodies(code: string, head: RegExp): string[] {
   });
 }
 
+const MATRICES = "chromium-experimental-subgroup-matrix";
+
 const withoutComments = (code: string) => code.replace(/\/\/.*$/gm, "");
 
 describe.each(files)("%s", (_file, code) => {
-  const reflected = new WgslReflect(code);
+  const reflected = new WgslReflect(readable(code));
   const bindings = reflected.getBindGroups();
   const text = withoutComments(code);
 
@@ -74,7 +76,13 @@ describe.each(files)("%s", (_file, code) => {
 
   it("has no infinity, no override, no arrayLength, no enable", () => {
     expect(text).not.toMatch(/\binf(inity)?\b|0x7f800000|\/ *0\.0\b|log\(0/i);
-    expect(text).not.toMatch(/\boverride\b|\barrayLength\b|^\s*(enable|requires|diagnostic)\b/m);
+    expect(text).not.toMatch(/\boverride\b|\barrayLength\b|^\s*requires\b/m);
+    // Subgroup matrices have no other spelling; f16 comes in as another type.
+    const directives = text.match(/^\s*(enable|diagnostic)\b.*$/gm) ?? [];
+    // Subgroups are enabled where a const needs them, and specialise() leaves these lines out elsewhere.
+    const subgroups = ["enable subgroups;", "diagnostic(off, subgroup_uniformity);"];
+    const extra = directives.filter((line) => !line.includes("subgroup_matrix") && !subgroups.includes(line.trim()));
+    expect(extra).toEqual([]);
   });
 
   it("keeps short circuits and jumps out of unrolled loops", () => {
@@ -108,7 +116,9 @@ describe("compilers", () => {
     dawn = await openNullDawn();
     const adapter = (await dawn.gpu.requestAdapter())!;
     // Default limits: what every adapter has.
-    device = await adapter.requestDevice({ requiredFeatures: ["shader-f16"] });
+    device = await adapter.requestDevice({
+      requiredFeatures: ["shader-f16", "subgroups", MATRICES] as GPUFeatureName[],
+    });
   });
   afterAll(() => {
     device.destroy();
@@ -126,14 +136,19 @@ describe("compilers", () => {
     for (const graph of [...smallModels(), ...CASES.map((c) => c.graph)]) {
       for (const kind of ["cpu", "gpu"] as const)
         for (const halfWeights of [false, true]) {
-          const caps = { kind, f16: true, subgroups: false, timestamps: false, halfWeights };
-          for (const { dispatch: d } of plan(graph, caps).steps)
-            variants.set(variantName(d.kernel, d.consts, d.retype), d);
+          for (const subgroups of [false, true]) {
+            const caps = { kind, f16: true, subgroups, timestamps: false, halfWeights };
+            for (const { dispatch: d } of plan(graph, caps).steps)
+              variants.set(variantName(d.kernel, d.consts, d.retype), d);
+          }
         }
     }
     expect([...variants.keys()].filter((name) => name.includes("mat4x4h")).length).toBeGreaterThan(10);
+    expect([...variants.keys()].filter((name) => name.includes("QUAD=true")).length).toBeGreaterThan(10);
     await Promise.all([...variants.values()].map((d) => compile(device, d.kernel, d.consts, d.retype)));
     await compile(device, generated.frameFast, {}, { frame: "texture_external" });
+    await compile(device, generated.ceilingFma, {}, { Four: "vec4h" });
+    await compile(device, generated.ceilingLoad, {}, { x: "array<mat4x4h>" });
   }, 60_000);
 
   it("tell the line of the kernel file when one does not compile", async () => {
@@ -170,7 +185,15 @@ describe("specialise", () => {
   it("refuses a const or binding that is not there, or of another type", () => {
     expect(() => specialise(small("const N = 2;"), { M: 1 })).toThrow('kernel small has no const "M"');
     expect(() => specialise(small("const N = 2;"), { N: true })).toThrow('no const "N" of this type');
-    expect(() => specialise(small("const N = 2;"), {}, { w: "array<f16>" })).toThrow('kernel small has no binding "w"');
+    expect(() => specialise(small("const N = 2;"), {}, { w: "array<f16>" })).toThrow(
+      'kernel small has no binding or alias "w"',
+    );
+  });
+
+  it("gives an alias another type, and enables f16 where that is a half", () => {
+    const code = "alias Four = vec4f;\nvar a = Four();";
+    expect(specialise(small(code), {}, { Four: "vec4h" })).toBe("enable f16; alias Four = vec4h;\nvar a = Four();");
+    expect(specialise(small(code), {}, { Four: "vec4u" })).toBe("alias Four = vec4u;\nvar a = Four();");
   });
 
   it("writes marked loops out, with bounds of consts, inner loops in each copy", () => {
@@ -213,6 +236,14 @@ describe("specialise", () => {
     // A chain, a condition of the run and a name that is no const stay as they are.
     for (const kept of ["if (a == 1u) { x(); }", "if (a) { x(); } else if (N == 1u) { y(); }", "if (T == 1u) { x(); }"])
       expect(squeezed(`const N = 0u; ${kept}`)).toContain(kept);
+  });
+
+  it("enables subgroups where a branch that is left needs them", () => {
+    const code = "enable subgroups;  \nconst ON = false;\nif (ON) { x = quadBroadcast(x, 0u); }";
+    expect(specialise(small(code), { ON: true })).toContain("enable subgroups;");
+    expect(specialise(small(code), {})).toBe("  \nconst ON = false;\n");
+    expect(specialise(generated.matmul, {})).not.toMatch(/enable|diagnostic/);
+    expect(specialise(generated.matmul, { QUAD: true })).toContain("enable subgroups;");
   });
 
   it("leaves a kernel that compiles to the same text wherever it is specialised with its own values", () => {

@@ -51,14 +51,18 @@ const RULES: readonly (readonly [from: RegExp, allowed: RegExp])[] = [
   [/^gpu\//, /^core\//],
   [/^weights\//, /^core\//],
   [/^labels\//, /^core\//],
+  [/^store\//, /^(core\/|weights\/byte_source\.ts$)/],
   [/^models\//, /^(core\/|ops\/|weights\/(models|types)\.ts$)/],
   [/^session\.ts$/, /^(core|gpu)\//],
   [/^video\//, /^(core\/|gpu\/|kernels\.gen\.ts$|session\.ts$|gl-matrix|mediabunny$)/],
   [/^index\.ts$/, /^(?!host\/|cli\/|node:)/],
   [/^host\/page\//, /^(?!host\/(?!page\/)|cli\/|index\.ts|node:)/], // runs in the browser, and runs the library
-  [/^host\//, /^(core\/|weights\/|node:|webgpu$|puppeteer-core$)/],
+  [/^host\//, /^(core\/|store\/|weights\/|node:|webgpu$|puppeteer-core$)/],
   [/^cli\//, /./],
-  [/^(ceilings|classifier|compare|explain|profile|run)\.ts$/, /^(?!host\/|cli\/|index\.ts|node:)/],
+  [
+    /^(ceilings|classifier|compare|compressor|explain|precision|profile|run|tune)\.ts$/,
+    /^(?!host\/|cli\/|index\.ts|node:)/,
+  ],
   [/^kernels\.gen\.ts$/, /^$/],
 ];
 

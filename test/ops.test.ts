@@ -55,20 +55,37 @@ async function check(gpu: Gpu, { graph, weights, feeds, expected }: OpCase): Pro
   expect(runs[2], `${graph.name}: the first input again`).toEqual(runs[0]);
 }
 
+/** Tiles by what chooses them: the adapter, its subgroups, and how large a graph is. */
+const TILES = {
+  "on a processor": { kind: "cpu", subgroups: true },
+  "on a processor, of a large graph": { kind: "cpu", subgroups: true, large: true },
+  "on a processor without subgroups": { kind: "cpu", subgroups: false },
+  "on a GPU": { kind: "gpu", subgroups: false },
+} as const;
+type Tiles = (typeof TILES)[keyof typeof TILES];
+
+/** The device as an adapter that has such tiles; what it lacks, it has not. */
+const adapterOf = (tiles: Tiles): Gpu =>
+  fixture.as(tiles.kind, { ...tiles, subgroups: tiles.subgroups && fixture.gpu.caps.subgroups });
+
 /** Kernel variants and dispatch sizes that a graph lowers to. */
-function lowered(graph: Graph, kind: "cpu" | "gpu"): string {
-  const caps = { kind, f16: false, subgroups: false, timestamps: false };
+function lowered(graph: Graph, tiles: Tiles): string {
+  const caps = { f16: false, timestamps: false, ...tiles };
   return JSON.stringify(plan(graph, caps).steps.map(({ dispatch: { consts, groups } }) => [consts, groups]));
 }
 
 const named = (cases: readonly OpCase[]) => cases.map((c): [string, OpCase] => [`${c.op} ${c.title}`, c]);
 const tested = CASES.filter(({ bench }) => !bench);
-const twoVariants = tested.filter(({ graph }) => lowered(graph, "cpu") !== lowered(graph, "gpu"));
+/** Cases that are not computed the same way on an adapter before it in the list. */
+const newTo = (i: number): OpCase[] =>
+  tested.filter(({ graph }) => {
+    const ways = Object.values(TILES).map((tiles) => lowered(graph, tiles));
+    return ways.indexOf(ways[i]!) === i;
+  });
 
 // Every variant compiles on all cores before the first test asks for one.
 beforeAll(async () => {
-  const kinds = ["cpu", "gpu"] as const;
-  const plans = kinds.flatMap((kind) => tested.map(({ graph }) => plan(graph, fixture.as(kind).caps)));
+  const plans = Object.values(TILES).flatMap((tiles) => tested.map(({ graph }) => plan(graph, adapterOf(tiles).caps)));
   const dispatches = plans.flatMap(({ steps }) => steps.map((step) => step.dispatch));
   await Promise.all(dispatches.map((d) => compile(fixture.gpu.device, d.kernel, d.consts)));
 }, 180_000);
@@ -83,11 +100,9 @@ describe("ops against f64", () => {
     }
   });
 
-  it.each(named(tested))("%s", (_name, opCase) => check(fixture.as("cpu"), opCase));
-});
-
-describe("ops against f64, tiles for a real GPU", () => {
-  it.each(named(twoVariants))("%s", (_name, opCase) => check(fixture.as("gpu"), opCase));
+  describe.each(Object.entries(TILES).map(([name, tiles], i) => ({ name, tiles, i })))("$name", ({ tiles, i }) => {
+    it.each(named(newTo(i)))("%s", (_name, opCase) => check(adapterOf(tiles), opCase));
+  });
 });
 
 /** The op with workgroups of one thread: as many workgroups as threads, so that small tensors reach the fold into y. */

@@ -140,9 +140,9 @@ describe("a small plan", () => {
     const sum = conv(g, "block.project", filtered, 8, 1, x);
     g.output("features", g.apply(mean, "features", { x: sum }, { groups: 2 }).y!);
     expect(printPlan(plan(g.build(), CPU))).toMatchInlineSnapshot(`
-      "  0  block.expand  matmul(COLS=4 ROWS=8)  x [2, 6, 5, 8] @11776  y [2, 6, 5, 24] @0
+      "  0  block.expand  matmul(COLS=4 ROWS=8 WG=16)  x [2, 6, 5, 8] @11776  y [2, 6, 5, 24] @0
         1  block.depthwise  depthwise  x [2, 6, 5, 24] @0  y [2, 6, 5, 24] @5888
-        2  block.project  matmul(RESIDUAL=true ROWS=8)  x [2, 6, 5, 24] @5888  y [2, 6, 5, 8] @11776
+        2  block.project  matmul(RESIDUAL=true ROWS=8 WG=16)  x [2, 6, 5, 24] @5888  y [2, 6, 5, 8] @11776
         3  features  mean  x [2, 6, 5, 8] @11776  y [2, 8] @0
       activations 0.01 MB planned, 0.01 MB lower bound, 0.02 MB naive; states 0.00 MB, weights 0.00 MB"
     `);

@@ -11,8 +11,10 @@ import type { Profile } from "../src/gpu/profile.ts";
 import { buildModel, MODEL_NAMES } from "../src/models/index.ts";
 import { unit } from "../src/models/layers.ts";
 import { attention, conv2d, depthwise, LINEAR, maxPool, mean, pad } from "../src/ops/index.ts";
+import type { BodyName } from "../src/ops/matmul_body.ts";
 import { type ProfileReport, profileModel, reportOf, standardModel } from "../src/profile.ts";
 import { createSession, type Session } from "../src/session.ts";
+import { choosing } from "./cases/check.ts";
 import { Random } from "./cases/random.ts";
 import { recordCreations } from "./creations.ts";
 import { describeModel } from "./describe_model.ts";
@@ -221,26 +223,29 @@ describe("a report", () => {
     const filter = unit(g, "f", { out: 24, input: 1, kernel: 3, batchNorm: false, bias: true }, true);
     g.apply(depthwise, "filter", { x, ...filter }, { stride: 1, padding: pad(1), activation: LINEAR });
     g.apply(attention, "look", { qkv: g.input("qkv", tensor(2, 7, 48)) }, { heads: 2 });
-    const loads = (halfWeights: boolean, kind: "cpu" | "gpu" = "gpu") =>
-      plan(g.build(), { kind, f16: true, subgroups: false, timestamps: false, halfWeights }).steps.map(
-        ({ dispatch }) => ({ dispatch, loads: countLoads(dispatch, 160) }),
-      );
+    const loads = (halfWeights: boolean, kind: "cpu" | "gpu" = "gpu", subgroups = false, body?: BodyName) => {
+      const caps = { kind, f16: true, subgroups, timestamps: false, halfWeights };
+      const chosen = choosing(caps, g.build(), body ?? (kind === "gpu" ? "registers 4x8" : "registers"))!;
+      return plan(g.build(), chosen).steps.map(({ dispatch }) => ({ dispatch, loads: countLoads(dispatch, 160) }));
+    };
     // 90 rows in tiles of 4, 10 fours of channels in tiles of 2; for each of 6 fours of inputs 4 loads of x and 2 blocks of w.
     const threads = 23 * 5;
     expect(loads(false)[0]!.loads).toBe(threads * 6 * (4 + 2 * 4));
     expect(loads(true)[0]!.loads).toBe(threads * 6 * (4 + 2 * 2));
-    // A tile of pixels sees one pixel more on each side; nine weights and a bias.
+    // In workgroups 6 tiles of 16 rows and 16 fours of channels, of each block once; 64 threads of 2 rows and 2 fours of channels.
+    expect(loads(false, "gpu", false, "tile 16x64")[0]!.loads).toBe(6 * 6 * (16 + 4 * 16 + 64 * (2 + 4 * 2)));
+    // In quads 24 tiles of 4 rows, 3 of 4 fours of channels; a column of each block.
+    expect(loads(false, "cpu", true)[0]!.loads).toBe(24 * 3 * 6 * (4 + 4));
+    // A strip's lines and one more above and below, of 4 pixels and one more on each side; nine weights and a bias.
     const { dispatch, loads: filtered } = loads(false)[1]!;
-    const { HEIGHT: h, WIDTH: w } = { ...dispatch.kernel.consts, ...dispatch.consts } as {
-      HEIGHT: number;
-      WIDTH: number;
-    };
+    const { strip } = dispatch.params as { strip: number };
     // 2 sequences of 2 heads, 8 channels each; 7 queries and as many keys are one tile, of which the last key is loaded again.
     const { dispatch: look, loads: seen } = loads(false, "cpu")[2]!;
     const { ROWS: r, KEYS4: k } = { ...look.kernel.consts, ...look.consts } as { ROWS: number; KEYS4: number };
     const tile = 2 * (4 * k + r);
     expect(seen).toBe(2 * 2 * Math.ceil(7 / r) * Math.ceil(7 / (4 * k)) * 2 * tile);
-    expect(filtered).toBe(6 * Math.ceil(10 / h) * Math.ceil(9 / w) * ((h + 2) * (w + 2) + 10));
+    const strips = Math.ceil(10 / strip);
+    expect(filtered).toBe(6 * 3 * ((10 + 2 * strips) * (4 + 2) + 10 * strips));
   });
 
   it("is drawn as a table that fits its numbers", async () => {

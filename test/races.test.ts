@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 // The package's "main" is CommonJS under "type": "module" and cannot be imported by name (wgsl_reflect 1.6.0).
 import { detectRaces } from "wgsl_reflect/wgsl_reflect.module.js";
 import { type Dispatch, type Kernel, packParams, variantName } from "../src/core/kernel.ts";
+import type { Caps } from "../src/core/op.ts";
 import { type Plan, plan } from "../src/core/plan.ts";
 import { specialise } from "../src/core/specialise.ts";
 import { padChannels, unpadChannels } from "../src/core/tensor.ts";
@@ -11,6 +12,7 @@ import * as kernels from "../src/kernels.gen.ts";
 import { IMAGENET, place } from "../src/video/geometry.ts";
 import { fastParams, referenceParams } from "../src/video/params.ts";
 import type { Feeds, OpCase } from "./cases/case.ts";
+import { choosing } from "./cases/check.ts";
 import { CASES } from "./cases/index.ts";
 import { mismatch } from "./close.ts";
 
@@ -51,27 +53,40 @@ function interpret(dispatch: Dispatch, memory: Memory) {
     packParams(kernel, params, view, 0);
     bindings[index] = { uniform: view.buffer };
   }
-  // Interpreter 1.6.0 converts a matrix to zeros; mat4x4f of a mat4x4f is the matrix itself.
+  // Interpreter 1.6.0 makes zeros of a matrix that a function returns: the load stands where the call is. It divides vectors
+  // of integers as if they were not.
   const WG = shares(kernel) ? kernel.consts.WG! : WHOLE;
-  const code = specialise(kernel, { ...dispatch.consts, WG }).replace(/mat4x4f\((w\[[^\]]*\])\)/g, "$1");
+  const code = specialise(kernel, { ...dispatch.consts, WG })
+    .replace(/\bweights\((.*), thread & 3u\);/g, "w[$1];")
+    .replace(/= block_at\((.*)\);/g, "= x[$1];")
+    .replace(/\((inner \+ .*)\) \/ strides;/, "vec3u(floor(vec3f($1) / vec3f(strides)));");
   return detectRaces(code, "main", [1, 1, 1], { 0: bindings });
 }
 
-const threads = ({ groups, kernel }: Dispatch) => groups[0] * groups[1] * (kernel.consts.WG as number);
+const threads = ({ groups, kernel, consts }: Dispatch) =>
+  groups[0] * groups[1] * ((consts.WG ?? kernel.consts.WG) as number);
 
-/** The smallest case of every kernel variant, in both kinds of tiles. */
+const CAPS = { f16: false, subgroups: false, timestamps: false } as const;
+
+/** The smallest case of every kernel variant, for both kinds of adapters and in workgroup memory. */
 const smallest = new Map<string, { opCase: OpCase; planned: Plan }>();
 for (const opCase of CASES.filter(({ bench }) => !bench)) {
-  for (const kind of ["gpu", "cpu"] as const) {
-    const planned = plan(opCase.graph, { kind, f16: false, subgroups: false, timestamps: false });
+  const gpu: Caps = { ...CAPS, kind: "gpu" };
+  for (const caps of [gpu, { ...gpu, kind: "cpu" } as const, choosing(gpu, opCase.graph, "tile 16x64")]) {
+    if (!caps) continue;
+    const planned = plan(opCase.graph, caps);
     if (
       planned.steps.some(({ dispatch: d }) => threads(d) > (shares(d.kernel) ? (d.kernel.consts.WG as number) : WHOLE))
     )
       continue;
-    const dispatch = planned.steps[0]!.dispatch;
-    const name = variantName(dispatch.kernel, dispatch.consts);
-    if (opCase.bytes < (smallest.get(name)?.opCase.bytes ?? Number.POSITIVE_INFINITY)) {
-      smallest.set(name, { opCase, planned });
+    for (const { dispatch } of planned.steps) {
+      const name = variantName(dispatch.kernel, dispatch.consts);
+      // The interpreter has no bits of floats, and loses its way in phases of frames; the op tests cover both on devices.
+      if (dispatch.consts.UNPACKED || (dispatch.consts.PHASES && (dispatch.params.stride_frames as number) > 1))
+        continue;
+      if (opCase.bytes < (smallest.get(name)?.opCase.bytes ?? Number.POSITIVE_INFINITY)) {
+        smallest.set(name, { opCase, planned });
+      }
     }
   }
 }
@@ -95,7 +110,10 @@ describe("races", () => {
     const run = new Set(
       [...smallest.values()].flatMap(({ planned }) => planned.steps.map((s) => s.dispatch.kernel.name)),
     );
-    const all = Object.values(kernels as Record<string, Kernel>).filter(({ name }) => !name.startsWith("frame"));
+    const all = Object.values(kernels as Record<string, Kernel>).filter(
+      // The interpreter knows no subgroups: test/bodies.test.ts runs that kernel on loops in their place.
+      ({ name }) => !name.startsWith("frame") && name !== kernels.matmulSubgroupMatrix.name,
+    );
     expect(run).toEqual(new Set(all.map(({ name }) => name)));
   });
 
@@ -105,7 +123,7 @@ describe("races", () => {
       code: kernels.temporalShift.code.replaceAll("y[i] =", "x[i] ="),
     };
     const found = CASES.find(({ op, graph }) => op === "temporalShift" && graph.values[0]!.bytes < 1024)!;
-    const planned = plan(found.graph, { kind: "gpu", f16: false, subgroups: false, timestamps: false });
+    const planned = plan(found.graph, { ...CAPS, kind: "gpu" });
     const memory = memoryOf(planned, found.feeds(7), found.weights);
     expect(interpret({ ...planned.steps[0]!.dispatch, kernel: broken }, memory).races.length).toBeGreaterThan(0);
   });

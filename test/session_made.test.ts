@@ -107,10 +107,13 @@ describe("making a session", () => {
     gpu.dispose();
   });
 
-  it("on an adapter without f16: unsupported", async () => {
+  it("with f16 weights on an adapter without f16, as pairs in words", async () => {
     const gpu = { ...fixture.gpu, caps: { ...fixture.gpu.caps, f16: false } };
-    const failed = createSession(gpu, smallGraph(), weightsOf(smallGraph()), { dtype: "f16" });
-    await expect(failed).rejects.toMatchObject({ code: "unsupported" });
+    const [graph, weights] = [smallGraph(), weightsOf(smallGraph())];
+    using session = await createSession(gpu, graph, weights, { dtype: "f16" });
+    using whole = await createSession(gpu, graph, weights);
+    expect(session.plan.steps.some(({ dispatch }) => dispatch.consts.UNPACKED === true)).toBe(true);
+    expect(session.plan.bytes.weights).toBeLessThan(whole.plan.bytes.weights);
   });
 
   it("reports progress from 0 to 1 in each phase", async () => {

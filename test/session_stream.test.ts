@@ -38,9 +38,13 @@ async function sameOnline(online: Graph, offline: Graph, length: number, gpu: Gp
 }
 
 describe("a stream", () => {
-  it("equals the network over a clip, bit for bit, in tiles of either kind, which equal each other", async () => {
+  it("equals the network over a clip, bit for bit, in tiles of either kind, which agree but for rounding", async () => {
     const cpu = await sameOnline(tinyNet(1), tinyNet(9), TINY, fixture.as("cpu"));
-    expect(await sameOnline(tinyNet(1), tinyNet(9), TINY, fixture.as("gpu"))).toEqual(cpu);
+    const gpu = await sameOnline(tinyNet(1), tinyNet(9), TINY, fixture.as("gpu"));
+    // On GPUs the four products of a block are added one after another: at most 18 terms a sum, four sums deep.
+    const largest = Math.max(...cpu.map(Math.abs));
+    const off = Math.max(...cpu.map((v, i) => Math.abs(v - gpu[i]!)));
+    expect(off).toBeLessThan(4 * 18 * 2 ** -23 * largest);
   });
 
   it("tsm-mobilenetv2-online equals its network over a clip, frame by frame, bit for bit", async () => {

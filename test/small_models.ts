@@ -21,7 +21,7 @@ export function smallModels(): Graph[] {
   return MODEL_NAMES.map((model) => {
     const stam = { frames: 2, temporalDepth: 2, temporalHidden: 40 };
     const transformer = model === "stam" ? { ...SHAPE, ...stam } : model === "vit" ? SHAPE : null;
-    const frames = model === "tsm-mobilenetv2-online" ? 1 : 2;
+    const frames = model === "tsm-mobilenetv2-online" ? 1 : model === "taehv-encoder" ? 4 : 2;
     return buildModel(describeModel(model, { frames, height: 64, width: 64, classes: 7, transformer }));
   });
 }

@@ -29,6 +29,15 @@ const GAIN: Readonly<Record<string, number>> = {
   phi: 0.1,
 };
 
+const BLOCK_GAIN: Readonly<Record<string, number>> = { "conv.0": 2, "conv.2": 2, "conv.4": 0.25, "pool.3": 0.25 };
+
+/** The gain of a unit by the last part of its name, of a latent auto-encoder's numbered unit by the last two. */
+function gainOf(unit: string): number | undefined {
+  const [, last] = /([^.]*)$/.exec(unit)!;
+  if (last !== "conv" && !/^\d+$/.test(last!)) return GAIN[last!];
+  return BLOCK_GAIN[unit.split(".").slice(-2).join(".")] ?? 1;
+}
+
 /** FNV-1a, 32 bit, of the text's UTF-8 bytes. */
 function fnv1a(text: string): number {
   let hash = 2166136261;
@@ -50,6 +59,7 @@ function formula(name: string, shape: readonly number[]): (u: number) => number 
   const unit = name.slice(0, Math.max(dot, 0));
   const leaf = name.slice(dot + 1);
   if (name === "video" || name === "image") return (u) => 4 * (u - 0.5);
+  if (name === "latent") return (u) => 6 * (u - 0.5);
   if (leaf === "cls_token" || leaf === "pos_embed") return (u) => 2 * u - 1;
   if (leaf.endsWith("bias") || leaf === "running_mean") return (u) => 0.4 * (u - 0.5);
   if (leaf === "running_var") return (u) => 0.5 + u;
@@ -57,8 +67,8 @@ function formula(name: string, shape: readonly number[]): (u: number) => number 
     const scale = unit.endsWith(".conv3.bn") ? 0.5 : 1;
     return (u) => (0.5 + u) * scale;
   }
-  if (/norm[12]?$/.test(unit)) return (u) => 0.5 + u;
-  const gain = GAIN[unit.slice(unit.lastIndexOf(".") + 1)];
+  if (/norm[12]?$|pool\.1$/.test(unit)) return (u) => 0.5 + u;
+  const gain = gainOf(unit);
   if (gain === undefined) throw new Error(`no synthetic recipe for '${name}'`);
   const fanIn = shape.slice(1).reduce((product, extent) => product * extent, 1);
   const bound = Math.sqrt(3) * Math.sqrt(gain / fanIn);

@@ -1,9 +1,10 @@
-// kernels/*.wgsl -> src/kernels.gen.ts: source, bindings with access, params with offsets, consts. The parser stays here.
+// kernels/*.wgsl -> src/kernels.gen.ts: source, bindings with access, params with offsets, consts, aliases. The parser stays here.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 // The package's "main" is CommonJS under "type": "module" and cannot be imported by name (wgsl_reflect 1.6.0).
 import { WgslReflect } from "wgsl_reflect/wgsl_reflect.module.js";
 
 const KNOB = /^const ([A-Z][A-Z0-9_]*)\s*(?::\s*\w+)?\s*=\s*(?:(\d+)u?|(true|false));/gm;
+const ALIAS = /^alias (\w+) = ([^;]+);/gm;
 const PARAM_TYPES: Record<string, string> = { mat3x3: "mat3x3f", vec3: "vec3f", vec4: "vec4f" };
 
 interface ReflectedVariable {
@@ -28,9 +29,16 @@ function camelCase(name: string): string {
   return name.replace(/_(\w)/g, (_all, letter: string) => letter.toUpperCase());
 }
 
+/** What wgsl_reflect 1.6.0 can read: subgroup matrices, which it cannot, become vectors. */
+export const readable = (code: string): string =>
+  code
+    .replace(/^(?:enable|diagnostic)\b.*$/gm, "")
+    .replace(/\bsubgroup_matrix_\w+<[^>]*>/g, "vec4f")
+    .replace(/\b(subgroupMatrix\w+)<[^>]*>/g, "$1");
+
 /** What the rest of the engine knows of one kernel file; throws when reflection missed something that the text declares. */
 export function describe(name: string, code: string): object {
-  const reflect = new WgslReflect(code);
+  const reflect = new WgslReflect(readable(code));
   const bindings: Record<string, { index: number; kind: string }> = {};
   const add = (variables: ReflectedVariable[], kind: (v: ReflectedVariable) => string) => {
     for (const v of variables) {
@@ -59,7 +67,8 @@ export function describe(name: string, code: string): object {
   const consts: Record<string, number | boolean> = {};
   for (const [, knob, number, flag] of code.matchAll(KNOB))
     consts[knob as string] = number === undefined ? flag === "true" : Number(number);
-  return { name, code: stripComments(code), bindings, params, paramsBytes: uniform.size, consts };
+  const aliases = Object.fromEntries([...code.matchAll(ALIAS)].map(([, alias, type]) => [alias, type]));
+  return { name, code: stripComments(code), bindings, params, paramsBytes: uniform.size, consts, aliases };
 }
 
 /** Writes the typed module. */

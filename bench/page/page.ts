@@ -1,16 +1,17 @@
 // The bench's page: runs the cases, draws what they give, exports it, compares two exports.
 import { openGpu } from "../../src/gpu/device.ts";
-import { type Report, readReport } from "../report.ts";
-import { agree, RIVAL_CASES, type RivalModel } from "../rival/cases.ts";
-import { rival } from "../rival/page.ts";
+import { type Report, readReport, refusedOf, withRivals } from "../report.ts";
+import { choosePairs, type Pair, RIVALS } from "../rival/engines.ts";
+import { about, pair } from "../rival/page.ts";
 import { CASE_NAMES, chooseCases, runBench } from "../run.ts";
-import { showComparison, showReport, showRival } from "./view.ts";
+import { showAdapters, showComparison, showReport } from "./view.ts";
 
-/** Put in by tools/bench_page.mjs: the commit of the source, and the models that the rival can run here. */
+/** Put in by tools/bench_page.mjs: the commit of the source, the rivals that are installed and the files they have here. */
 declare const BENCH_COMMIT: string;
-declare const BENCH_RIVALS: readonly string[];
+declare const BENCH_RIVALS: { readonly installed: readonly string[]; readonly models: readonly string[] };
 
-const RIVAL_RUNS = 3;
+/** Of a case beside a rival. The command has flags for them; a person who looks on has less patience. */
+const LIMITS = { rounds: 3, budget: 300 };
 
 const get = <T extends HTMLElement>(id: string): T => document.getElementById(id) as T;
 const [run, save, message] = [get<HTMLButtonElement>("run"), get<HTMLButtonElement>("export"), get("message")];
@@ -48,8 +49,13 @@ async function bench(): Promise<void> {
     const at = cases.indexOf(line.split(":")[0]!);
     if (at >= 0) bar.value = at / cases.length;
   });
-  get("plots").replaceChildren(...showReport(latest));
-  const refused = [...latest.kernels, ...latest.models].filter((result) => result.refused !== null);
+  shown();
+}
+
+/** The latest report as it is, and a line about what was refused in it. */
+function shown(): void {
+  get("plots").replaceChildren(...showReport(latest!));
+  const refused = refusedOf(latest!);
   say(refused.length === 0 ? "Done." : `${refused.length} refused: wrong answers are not timed.`, refused.length > 0);
 }
 
@@ -72,16 +78,49 @@ async function open(files: readonly File[]): Promise<void> {
   say(two ? "Compared." : "Shown. Drop another to compare.");
 }
 
-async function beside(model: RivalModel): Promise<void> {
-  const { origin } = location;
-  const args = { model, ...RIVAL_CASES[model], runs: RIVAL_RUNS };
-  const urls = { modelUrl: `${origin}/rival/models/${model}.onnx`, distUrl: `${origin}/rival/ort/` };
-  say(`${model}: both engines make ready`);
-  const progress = (value: unknown) => say(`${model}: run ${value} of ${RIVAL_RUNS + 1}`);
-  const result = await rival({ ...args, ...urls }, { progress, signal: new AbortController().signal });
-  if (!agree(result)) throw new Error(`the two disagree by ${result.maxDifference}: not reported`);
-  get("beside").append(showRival(model, result));
-  say("Done.");
+/** Kinema in turns with every installed rival; what is found joins the latest report. */
+async function beside(pairs: readonly Pair[]): Promise<void> {
+  const folder = (name: string) => `${location.origin}/rival/${name}/`;
+  const places = { models: folder("models"), ort: folder("ort"), litert: folder("litert"), scripts: folder("scripts") };
+  latest ??= await about({ commit: BENCH_COMMIT });
+  for (const [i, one] of pairs.entries()) {
+    bar.value = i / pairs.length;
+    const result = await pair({ ...one, ...LIMITS, places }, { progress: (line) => say(String(line)) });
+    latest = withRivals(latest, [result]);
+    shown();
+    // What was left behind may still hold the GPU, so no time after it would be right.
+    if (result.refused?.startsWith("not done within"))
+      throw new Error(`${one.name} beside ${one.rival}: ${result.refused}. Reload the page before the next one.`);
+  }
+}
+
+/** Pairs that can run here: of one case, or of all. */
+function pairsHere(cases: readonly string[]): Pair[] {
+  const { installed, models } = BENCH_RIVALS;
+  return choosePairs(cases, []).filter(
+    ({ name, rival }) => installed.includes(rival) && (!rival.startsWith("ort-") || models.includes(name)),
+  );
+}
+
+/** Everything in bench/results, as the server lists it. */
+async function record(): Promise<void> {
+  const list = (await (await fetch("results.json")).json()) as { file: string; text: string }[];
+  const reports = list.map(({ file, text }) => ({ file, report: readReport(text, file) }));
+  get("plots").replaceChildren(...showAdapters(reports));
+  say(reports.length === 0 ? "Nothing is on record." : `${reports.length} on record.`);
+}
+
+function prepareRivals(): void {
+  const pairs = pairsHere([]);
+  if (pairs.length === 0) return;
+  const choice = get<HTMLSelectElement>("rival-case");
+  for (const name of new Set(pairs.map((one) => one.name))) choice.append(new Option(name));
+  const rivals = [...new Set(pairs.map(({ rival }) => RIVALS[rival].title))];
+  get("rivals").title = rivals.join(", ");
+  get("rivals").hidden = false;
+  get("beside").addEventListener("click", () =>
+    busy(() => beside(pairsHere(choice.value === "" ? [] : [choice.value]))),
+  );
 }
 
 function prepare(): void {
@@ -93,15 +132,8 @@ function prepare(): void {
     label.append(tick, ` ${name}`);
     get("cases").append(label);
   }
-  for (const model of Object.keys(RIVAL_CASES) as RivalModel[]) {
-    if (!BENCH_RIVALS.includes(model)) continue;
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = `${model} beside onnxruntime-web`;
-    button.addEventListener("click", () => busy(() => beside(model)));
-    get("rivals").append(button);
-    get("rivals").hidden = false;
-  }
+  prepareRivals();
+  get("record").addEventListener("click", () => busy(record));
   run.addEventListener("click", () => busy(bench));
   save.addEventListener("click", () => latest && download(latest));
   const file = get<HTMLInputElement>("file");

@@ -1,6 +1,7 @@
 // A report, or two of them, as a person reads them: what is measured, bars, and the numbers behind them.
-import { compareReports, type Report } from "../report.ts";
-import type { RivalResult } from "../rival/page.ts";
+import { compareReports, isSoftware, type Report, RIVAL_HEAD, rivalRow, SOFTWARE } from "../report.ts";
+import { median } from "../rival/compare.ts";
+import { RIVALS, type Rival } from "../rival/engines.ts";
 import { drawBars, type Row } from "./bars.ts";
 
 function element<K extends keyof HTMLElementTagNameMap>(name: K, text = "", className = ""): HTMLElementTagNameMap[K] {
@@ -42,7 +43,7 @@ export function showReport(r: Report): HTMLElement[] {
       section(
         "Kernels",
         "Share of the nearest ceiling; a full bar is all that the adapter gives.",
-        drawBars("Share of the ceiling that each kernel reaches", kernels, 1),
+        drawBars("Share of the ceiling that each kernel reaches", kernels, { full: 1 }),
       ),
     );
   if (models.length > 0)
@@ -54,6 +55,7 @@ export function showReport(r: Report): HTMLElement[] {
         modelTable(r),
       ),
     );
+  if (r.rivals.length > 0) parts.push(showRivals(r));
   return parts;
 }
 
@@ -72,8 +74,15 @@ function modelTable({ models }: Report): HTMLElement {
 
 function tableOf(rows: readonly (readonly string[])[]): HTMLElement {
   const made = element("table");
-  for (const [i, cells] of rows.entries())
-    made.insertRow().append(...cells.map((text) => element(i === 0 ? "th" : "td", text)));
+  for (const [i, texts] of rows.entries()) {
+    const cells = texts.map((text) => element(i === 0 ? "th" : "td", text));
+    // A line in place of numbers takes the room of all of them.
+    if (texts.length < rows[0]!.length) {
+      cells.at(-1)!.colSpan = rows[0]!.length - texts.length + 1;
+      cells.at(-1)!.className = "alert";
+    }
+    made.insertRow().append(...cells);
+  }
   const scroll = element("div", "", "scroll");
   scroll.append(made);
   return scroll;
@@ -93,23 +102,64 @@ export function showComparison(one: Report, two: Report): HTMLElement[] {
     return { name, about, bars };
   });
   const note = `Time of a run; faint: ${before.commit} of ${before.date.slice(0, 16)}, full: ${after.commit} of ${after.date.slice(0, 16)}. Shorter is better.`;
-  const made = section("Before and after", note, drawBars("Times before and after", rows, 1));
+  const made = section("Before and after", note, drawBars("Times before and after", rows, { full: 1 }));
   for (const line of notes) made.append(element("p", line, "note"));
   return [made];
 }
 
-const SOFTWARE = " On a software adapter one thread of WebAssembly is faster than any engine's WebGPU.";
+const titleOf = (rival: string): string => (RIVALS as Record<string, Rival>)[rival]?.title ?? rival;
 
-/** Kinema and onnxruntime-web on the same model, weights, input and adapter. */
-export function showRival(model: string, r: RivalResult): HTMLElement {
-  const bars = [
-    { value: r.rival.medianMs, text: `${ms(r.rival.medianMs)} ms, onnxruntime-web`, other: true },
-    { value: r.ours.medianMs, text: `${ms(r.ours.medianMs)} ms, Kinema` },
-  ];
-  const note = `onnxruntime-web ${r.rivalVersion} takes ${r.ratio.toFixed(2)} times as long; median of ${r.ours.warmMs.length} interleaved runs on ${r.adapter}; outputs differ by ${r.maxDifference.toExponential(1)} of ${r.maxOutput.toFixed(2)}.${r.adapter.includes("(software)") ? SOFTWARE : ""}`;
+/** 0.3 ms, 25 ms, 1.4 s. */
+const time = (value: number): string => (value < 1000 ? `${ms(value)} ms` : `${(value / 1000).toFixed(1)} s`);
+const tick = (value: number): string => (value < 1000 ? `${value} ms` : `${value / 1000} s`);
+
+/** Each case: Kinema, then the rivals, fastest first; the numbers behind it in a table. */
+function showRivals(r: Report): HTMLElement {
+  const names = [...new Set(r.rivals.map(({ name }) => name))];
+  const rows = names.map((name): Row => {
+    const results = r.rivals.filter((one) => one.name === name);
+    const timed = results.flatMap(({ rival, timing }) => (timing ? [{ rival, timing }] : []));
+    const { about } = results[0]!;
+    if (timed.length === 0) return { name, about, bars: [], refused: `refused: ${results[0]!.refused}` };
+    const own = median(timed.map(({ timing }) => timing.ours.ms));
+    const others = timed
+      .sort((a, b) => a.timing.rival.ms - b.timing.rival.ms)
+      .map(({ rival, timing: t }) => ({
+        ...{ value: t.rival.ms, other: true, text: `${time(t.rival.ms)}, ${t.ratio.toFixed(2)} x: ${titleOf(rival)}` },
+      }));
+    return { name, about, bars: [{ value: own, text: `${time(own)}: Kinema` }, ...others] };
+  });
+  const note = `Median time of a run, input to the engine and output back, same weights; ten times as long is one step. Each rival ran in turns with Kinema after both gave the same answer; "x" is the median of its time over Kinema's in the same round, so below 1 the rival is faster. ${isSoftware(r) ? SOFTWARE : ""}`;
   return section(
-    `Side by side: ${model}`,
+    "Beside other engines",
     note,
-    drawBars(`${model} beside onnxruntime-web`, [{ name: model, about: "", bars }]),
+    drawBars("Time of each case, by engine", rows, { tick, long: true }),
+    tableOf([RIVAL_HEAD, ...r.rivals.map(rivalRow)]),
   );
+}
+
+/** Every adapter that a report was recorded on, case by case. */
+export function showAdapters(reports: readonly { readonly file: string; readonly report: Report }[]): HTMLElement[] {
+  const all = ({ kernels, models }: Report) => [...kernels, ...models];
+  const names = [...new Set(reports.flatMap(({ report }) => all(report).map(({ name, about }) => `${name}|${about}`)))];
+  const rows = names.map((key): Row => {
+    const [name, about] = key.split("|") as [string, string];
+    const bars = reports.flatMap(({ file, report }) => {
+      const found = all(report).find((one) => one.name === name && one.about === about);
+      return found?.timing ? [{ value: found.timing.ms, text: `${time(found.timing.ms)}: ${file}` }] : [];
+    });
+    return bars.length > 0 ? { name, about, bars } : { name, about, bars, refused: "refused everywhere" };
+  });
+  const note = "Time of a run on every adapter on record; ten times as long is one step.";
+  const made =
+    rows.length > 0 ? [section("Every adapter", note, drawBars("Times by adapter", rows, { tick, long: true }))] : [];
+  const each = reports.map(({ file, report }) => {
+    const details = element("details");
+    details.append(
+      element("summary", `${file}: ${report.adapter}, ${report.date.slice(0, 10)}`),
+      ...showReport(report),
+    );
+    return details;
+  });
+  return [...made, ...each];
 }

@@ -1,7 +1,10 @@
 /**
- * The rival: onnxruntime-web's WebGPU execution provider, in a page. Its files come from this folder's own node_modules,
- * served locally; nothing of it is imported at build time, so the root project builds and type-checks without it.
+ * onnxruntime-web in a page, on WebGPU or on WebAssembly. Its files come from this folder's own node_modules, served locally;
+ * nothing of it is imported at build time, so the root project builds and type-checks without it.
  */
+import { type CaseName, inKinemasOrder, inputOf, RIVAL_CASES } from "./cases.ts";
+import type { Engine } from "./compare.ts";
+import type { Places } from "./engines.ts";
 
 interface OrtTensor {
   readonly dims: readonly number[];
@@ -22,78 +25,39 @@ interface OrtModule {
   };
 }
 
-export interface OrtOptions {
-  /** The ONNX file; it has one input and one output, both f32. */
-  modelUrl: string;
-  /** The folder of onnxruntime-web's files (`.../onnxruntime-web/dist/`). */
-  distUrl: string;
-}
+/** On WebGPU no node may fall back to the CPU: a time that is half WebAssembly would say nothing of WebGPU. */
+const PROVIDERS = {
+  webgpu: { module: "ort.webgpu.min.mjs", extra: { session: { disable_cpu_ep_fallback: "1" } } },
+  wasm: { module: "ort.wasm.min.mjs", extra: {} },
+} as const;
 
-export interface OrtInput {
-  data: Float32Array;
-  /** [T, 3, H, W], as the ONNX file was exported. */
-  shape: readonly number[];
-}
-
-/** A loaded model. `run` resolves when the output is in the page's memory, as Kinema's own run does. */
-export interface OrtRunner {
-  readonly version: string;
-  /** Milliseconds to create the session (graph optimisation, weights to the GPU); shaders compile in the first run. */
-  readonly prepareMs: number;
-  run(input: OrtInput): Promise<Float32Array>;
-  close(): Promise<void>;
-}
-
-/**
- * Opens an ONNX model on onnxruntime-web's WebGPU provider, one WASM thread.
- * Throws if a node of the graph would fall back to the CPU: a time that is half WASM would say nothing about WebGPU.
- */
-export async function openOrt({ modelUrl, distUrl }: OrtOptions): Promise<OrtRunner> {
-  const ort = (await import(new URL("ort.webgpu.min.mjs", distUrl).href)) as OrtModule;
-  ort.env.wasm.wasmPaths = distUrl;
+/** Opens the case's ONNX file, one WebAssembly thread. */
+export async function openOrt(provider: keyof typeof PROVIDERS, name: CaseName, places: Places): Promise<Engine> {
+  const { module, extra } = PROVIDERS[provider];
+  const ort = (await import(new URL(module, places.ort).href)) as OrtModule;
+  ort.env.wasm.wasmPaths = places.ort;
   ort.env.wasm.numThreads = 1;
-  const response = await fetch(modelUrl);
-  if (!response.ok) throw new Error(`${modelUrl}: HTTP ${response.status}; run tools/reference/export_onnx.py first`);
+  const response = await fetch(`${places.models}${name}.onnx`);
+  if (!response.ok) throw new Error(`models/${name}.onnx: HTTP ${response.status}; run tools/reference/export_onnx.py`);
   const model = new Uint8Array(await response.arrayBuffer());
   const start = performance.now();
-  const session = await ort.InferenceSession.create(model, {
-    executionProviders: ["webgpu"],
-    graphOptimizationLevel: "all",
-    extra: { session: { disable_cpu_ep_fallback: "1" } },
-  });
+  const options = { executionProviders: [provider], graphOptimizationLevel: "all", extra };
+  const session = await ort.InferenceSession.create(model, options);
   const prepareMs = performance.now() - start;
-  const inputName = session.inputNames[0] ?? "";
-  const outputName = session.outputNames[0] ?? "";
+  const [inputName, outputName] = [session.inputNames[0]!, session.outputNames[0]!];
+  const { shape, output: outputShape } = RIVAL_CASES[name];
+  const data = inputOf(name);
   return {
     version: ort.env.versions.web ?? "unknown",
     prepareMs,
-    async run({ data, shape }) {
+    async run() {
       const outputs = await session.run({ [inputName]: new ort.Tensor("float32", data, shape) });
-      const output = outputs[outputName];
-      if (!output) throw new Error(`${modelUrl}: the run gave no '${outputName}'`);
+      const output = outputs[outputName]!;
       const values = Float32Array.from(await output.getData());
       output.dispose();
       return values;
     },
+    arrange: (output) => inKinemasOrder(output, outputShape),
     close: () => session.release(),
   };
-}
-
-/** One cold run, then `runs` warm ones: the last output and the times in milliseconds. */
-export async function runOrt(options: OrtOptions & { input: OrtInput; runs: number }) {
-  const runner = await openOrt(options);
-  const timed = async () => {
-    const start = performance.now();
-    const output = await runner.run(options.input);
-    return { output, ms: performance.now() - start };
-  };
-  let last = await timed();
-  const coldMs = last.ms;
-  const warmMs: number[] = [];
-  for (let i = 0; i < options.runs; i++) {
-    last = await timed();
-    warmMs.push(last.ms);
-  }
-  await runner.close();
-  return { version: runner.version, prepareMs: runner.prepareMs, coldMs, warmMs, output: last.output };
 }

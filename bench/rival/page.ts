@@ -1,68 +1,40 @@
-// The page of the comparison with onnxruntime-web: both engines on one adapter, in one page, interleaved. Called over RPC.
-import { wantedTensors } from "../../src/core/graph.ts";
-import { toChannelsLast } from "../../src/core/tensor.ts";
+// One case beside one rival, in a page: both engines on one adapter, in turns.
+import { measureCeilings } from "../../src/ceilings.ts";
 import { openGpu } from "../../src/gpu/device.ts";
 import type { CallContext } from "../../src/host/page/rpc.ts";
-import { buildModel, type ModelName, standardShift } from "../../src/models/index.ts";
-import { createSession } from "../../src/session.ts";
-import { syntheticTensor } from "../../test/synthetic.ts";
-import { type Comparison, compareWithOrt } from "./compare.ts";
+import type { Report, RivalResult } from "../report.ts";
+import { type BenchOptions, startReport } from "../run.ts";
+import { openKinema, RIVAL_CASES } from "./cases.ts";
+import { type Engine, type Limits, sideBySide } from "./compare.ts";
+import { type Pair, type Places, RIVALS, type Rival } from "./engines.ts";
 
 export { serve } from "../../src/host/page/rpc.ts";
 
-export interface RivalArgs {
-  readonly model: ModelName;
-  /** [frames, 3, height, width] */
-  readonly shape: readonly [number, number, number, number];
-  readonly classes: number;
-  readonly runs: number;
-  readonly modelUrl: string;
-  readonly distUrl: string;
+export interface PairArgs extends Pair, Limits {
+  readonly places: Places;
 }
 
-export interface RivalResult extends Comparison {
-  readonly adapter: string;
-  readonly prepareMs: number;
-}
-
-/** Both engines get the same synthetic weights (the ONNX file was exported with them) and the same input. */
-export async function rival(args: RivalArgs, { progress }: CallContext): Promise<RivalResult> {
+/** What went wrong with the rival is its line in the result; nothing is thrown for it. */
+export async function pair(args: PairArgs, { progress }: Pick<CallContext, "progress">): Promise<RivalResult> {
+  const { name, rival, places } = args;
   using gpu = await openGpu();
-  const [frames, , height, width] = args.shape;
-  const input = args.model === "mobilenetv2" ? "image" : "video";
-  const start = performance.now();
-  const graph = buildModel({
-    model: args.model,
-    frames,
-    height,
-    width,
-    classes: args.classes,
-    shifted: new Set(standardShift(args.model)),
-    shiftDivisor: 8,
-    padding: "symmetric",
-    folded: false,
-  });
-  using session = await createSession(
-    gpu,
-    graph,
-    new Map([...wantedTensors(graph)].map(([name, shape]) => [name, syntheticTensor(name, shape)])),
-  );
-  const prepareMs = performance.now() - start;
-  const data = syntheticTensor(input, args.shape);
-  const ours = toChannelsLast(data, args.shape);
-  let runs = 0;
-  const contender = {
-    name: "Kinema",
-    run: async () => {
-      progress(++runs);
-      return (await session.run({ [input]: ours })).logits!;
+  let version = "";
+  const open = {
+    ours: () => openKinema(gpu, name),
+    async rival(): Promise<Engine> {
+      const engine = await (RIVALS[rival] as Rival).open(name, places);
+      version = engine.version;
+      return engine;
     },
   };
-  const comparison = await compareWithOrt(
-    contender,
-    { data, shape: args.shape },
-    { modelUrl: args.modelUrl, distUrl: args.distUrl },
-    args.runs,
-  );
-  return { ...comparison, adapter: gpu.adapter, prepareMs };
+  const made = await sideBySide(open, args, (line) => progress(`${name} beside ${rival}: ${line}`));
+  const refused = typeof made === "string" ? made : null;
+  const timing = typeof made === "string" ? null : made;
+  return { name, about: RIVAL_CASES[name].about, rival, version, refused, timing };
+}
+
+/** A report of this adapter without cases. */
+export async function about(options: Omit<BenchOptions, "browser">): Promise<Report> {
+  using gpu = await openGpu();
+  return startReport(gpu, { ...options, browser: navigator.userAgent }, await measureCeilings(gpu));
 }

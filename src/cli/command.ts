@@ -1,3 +1,4 @@
+import type { DType } from "../precision.ts";
 import type { Progress } from "./progress.ts";
 
 /** A flag `--name`, or `--name VALUE` when `value` is given. */
@@ -58,6 +59,16 @@ export interface Command {
   /** Ends normally for exit code 0; throws a KinemaError of code "not-converged" for 1, anything else for 2. */
   run(context: CommandContext): Promise<void>;
 }
+
+/** How weights are kept. */
+export const DTYPE: Flag = {
+  name: "dtype",
+  value: "TYPE",
+  allowed: ["f32", "f16", "auto"],
+  text: "how weights are stored; auto: as the adapter is faster (default f32)",
+};
+
+export const dtypeOf = (args: Arguments): DType => (args.text("dtype") as DType | undefined) ?? "f32";
 
 /** Where a model runs; of `run` and `verify`. */
 export const ON: Flag = {

@@ -1,8 +1,13 @@
 import { classifyCommand } from "./classify.ts";
 import type { Command } from "./command.ts";
+import { compressCommand } from "./compress.ts";
+import { cutCommand } from "./cut.ts";
+import { decodeCommand } from "./decode.ts";
+import { infoCommand } from "./info.ts";
 import { inspectCommand } from "./inspect_command.ts";
 import { profileCommand } from "./profile.ts";
 import { runCommand } from "./run.ts";
+import { tuneCommand } from "./tune.ts";
 import { verifyCommand } from "./verify.ts";
 
 /** Every command, in the order of help. */
@@ -12,4 +17,9 @@ export const commands: readonly Command[] = [
   verifyCommand,
   inspectCommand,
   profileCommand,
+  tuneCommand,
+  compressCommand,
+  decodeCommand,
+  infoCommand,
+  cutCommand,
 ];

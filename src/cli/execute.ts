@@ -5,10 +5,12 @@ import { pageBundle } from "../host/bundle.ts";
 import { launchBrowser } from "../host/chromium.ts";
 import { openDawn } from "../host/dawn.ts";
 import { fileSource } from "../host/file_source.ts";
-import { INPUT_NAMES, type TensorArgs, type TensorResult } from "../host/page/tensors.ts";
+import type { TensorArgs, TensorResult } from "../host/page/tensors.ts";
 import { openPage } from "../host/page.ts";
+import { readTuning } from "../host/tuning.ts";
 import { MODEL_NAMES, type ModelName } from "../models/index.ts";
-import { readTensors, runModel } from "../run.ts";
+import { INPUT_NAMES, readTensors, runModel } from "../run.ts";
+import { withTuning } from "../tune.ts";
 import { openCheckpoint } from "../weights/checkpoint.ts";
 
 export interface ExecuteOptions extends Omit<TensorArgs, "weightsUrl" | "inputUrl" | "weightsName" | "inputName"> {
@@ -17,6 +19,8 @@ export interface ExecuteOptions extends Omit<TensorArgs, "weightsUrl" | "inputUr
   readonly on: "node" | "chromium";
   readonly signal: AbortSignal;
   readonly onProgress: (phase: string, fraction: number) => void;
+  /** Writes a line to stderr. */
+  readonly note: (line: string) => void;
 }
 
 /** Runs a model on the tensors of a file. */
@@ -31,7 +35,8 @@ async function inNode(options: ExecuteOptions): Promise<TensorResult> {
   const inputs = await readTensors(file, INPUT_NAMES);
   const dawn = await openDawn();
   try {
-    using gpu = await openGpu({ gpu: dawn.gpu });
+    const opened = await openGpu({ gpu: dawn.gpu });
+    using gpu = withTuning(opened, readTuning(opened.identity, options.note));
     const result = await runModel(gpu, checkpoint, inputs, {
       model: options.model,
       ...(options.padding ? { padding: options.padding } : {}),
@@ -56,6 +61,7 @@ async function inChromium({
   weights,
   input,
   on: _on,
+  note: _note,
   signal,
   onProgress,
   ...args

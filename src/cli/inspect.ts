@@ -2,8 +2,12 @@
 import { fileSource } from "../host/file_source.ts";
 import type { Checkpoint, TensorInfo } from "../weights/checkpoint.ts";
 import { openCheckpoint } from "../weights/checkpoint.ts";
+import { COMPRESSOR, compressionRate, pixelsPerCode, recogniseCompressor } from "../weights/compressor.ts";
 import type { Recognised, Transformer } from "../weights/recognise.ts";
 import { recognise } from "../weights/recognise.ts";
+import { framesPerLatent, pixelsPerLatent } from "../weights/taesd.ts";
+import type { CompressorShape, LatentHalf } from "../weights/types.ts";
+import { printable } from "./printable.ts";
 
 /**
  * Describes a weight file as a text table or as one JSON object. Never reads tensor data.
@@ -31,7 +35,7 @@ function countDTypes(tensors: Iterable<TensorInfo>): Record<string, DTypeCount> 
 
 function asJson(checkpoint: Checkpoint, recognised: Recognised): string {
   const tensors = [...checkpoint.tensors.values()];
-  const { model, shifted, classes, segments, shiftDivisor, padding, folded, transformer, ignored, unknown } =
+  const { model, shifted, classes, segments, shiftDivisor, padding, folded, transformer, latents, ignored, unknown } =
     recognised;
   const report = {
     file: checkpoint.name,
@@ -51,6 +55,7 @@ function asJson(checkpoint: Checkpoint, recognised: Recognised): string {
     padding,
     folded,
     transformer,
+    latents,
     ignored: ignored.length,
     unknown,
     metadata: checkpoint.metadata,
@@ -85,7 +90,8 @@ function asText(checkpoint: Checkpoint, recognised: Recognised): string {
     lines.push([`  ${dtype}`, `${count.tensors}, ${count.bytes} bytes`]);
   }
   if (checkpoint.missingBytes > 0) lines.push(["truncated", truncation(checkpoint, tensors)]);
-  lines.push(...modelLines(recognised));
+  const compressor = recogniseCompressor(checkpoint);
+  lines.push(...(compressor ? compressorLines(compressor) : modelLines(recognised)));
   for (const [key, value] of Object.entries(checkpoint.metadata)) lines.push([`  ${printable(key)}`, printable(value)]);
   const labels = lines.map(([label]) => (label === "" ? "" : `${label}:`));
   const width = labels.reduce((widest, label) => Math.max(widest, label.length), 0);
@@ -99,11 +105,12 @@ function truncation(checkpoint: Checkpoint, tensors: readonly TensorInfo[]): str
 }
 
 function modelLines(recognised: Recognised): [string, string][] {
-  const { model, classes, transformer, ignored, unknown } = recognised;
+  const { model, classes, transformer, latents, ignored, unknown } = recognised;
   const lines: [string, string][] = [["model", model ?? "not recognised"]];
   if (model !== null) {
-    lines.push(...(transformer ? transformerLines(transformer) : unitLines(recognised)));
-    lines.push(["classes", classes === null ? "no classifier" : String(classes)]);
+    if (latents) lines.push(...Object.values(latents).flatMap(latentLines));
+    else lines.push(...(transformer ? transformerLines(transformer) : unitLines(recognised)));
+    if (!latents) lines.push(["classes", classes === null ? "no classifier" : String(classes)]);
   }
   if (ignored.length > 0) lines.push(["not needed", `${ignored.length} tensors`]);
   if (model !== null && unknown.length > 0) {
@@ -142,6 +149,31 @@ function transformerLines(t: Transformer): [string, string][] {
   return lines;
 }
 
+/** One of Kinema's own compressors, encoder and decoder. */
+function compressorLines(shape: CompressorShape): [string, string][] {
+  const { time, layers, channels, encoderBlocks, decoderBlocks, quantiser: q } = shape;
+  const side = pixelsPerCode(shape);
+  const codes = q.kind === "vq" ? `${q.codebooks} x ${q.codes} vectors of ${q.dim}` : `levels ${q.levels.join(" x ")}`;
+  return [
+    ["model", COMPRESSOR],
+    ["layers", `${layers} strided to ${channels} channels, ${encoderBlocks} and ${decoderBlocks} residual blocks`],
+    ["quantiser", `${codes}, for ${time} x ${side} x ${side} pixels: CR ${compressionRate(shape).toFixed(1)}`],
+  ];
+}
+
+/** A half of a latent auto-encoder. */
+function latentLines(half: LatentHalf): [string, string][] {
+  const size = `${pixelsPerLatent(half)}x${pixelsPerLatent(half)} pixels`;
+  const frames = framesPerLatent(half);
+  const words = [
+    `${half.model}, ${half.latent} channels for ${size}${frames > 1 ? ` of ${frames} frames` : ""}`,
+    `widths ${half.widths.join(" ")}`,
+    ...(half.pools ? ["group norm over the image"] : []),
+    ...(half.memory ? ["sees the frame before"] : []),
+  ];
+  return [[half.half, words.join(", ")], ...half.faults.map((fault): [string, string] => ["fault", printable(fault)])];
+}
+
 function tensorTable(tensors: readonly TensorInfo[]): string[] {
   const rows = tensors.map(({ name, dtype, shape, byteLength, present }) => [
     printable(name),
@@ -158,10 +190,4 @@ function tensorTable(tensors: readonly TensorInfo[]): string[] {
       .join("  ")
       .trimEnd(),
   );
-}
-
-/** A text out of a file, without characters that steer a terminal, and not endless. */
-function printable(text: string): string {
-  const plain = text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "?");
-  return plain.length > 200 ? `${plain.slice(0, 197)}...` : plain;
 }

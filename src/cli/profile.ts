@@ -6,10 +6,12 @@ import { openDawn } from "../host/dawn.ts";
 import { fileSource } from "../host/file_source.ts";
 import type { ProfileArgs } from "../host/page/profile.ts";
 import { openPage } from "../host/page.ts";
+import { readTuning } from "../host/tuning.ts";
 import { MODEL_NAMES } from "../models/index.ts";
 import { type ProfileReport, profileModel } from "../profile.ts";
+import { withTuning } from "../tune.ts";
 import { openCheckpoint } from "../weights/checkpoint.ts";
-import { type Arguments, type Command, type CommandContext, ON } from "./command.ts";
+import { type Arguments, type Command, type CommandContext, DTYPE, dtypeOf, ON } from "./command.ts";
 import { modelNamed } from "./execute.ts";
 import { profileTable } from "./profile_table.ts";
 
@@ -31,18 +33,18 @@ export const profileCommand: Command = {
     },
     { name: "height", value: "H", allowed: "count", text: "of the frames, in pixels (default 224)" },
     { name: "width", value: "W", allowed: "count", text: "of the frames, in pixels (default 224)" },
-    { name: "dtype", value: "TYPE", allowed: ["f32", "f16"], text: "how weights are stored (default f32)" },
+    DTYPE,
     { name: "runs", value: "N", allowed: "count", text: "measured runs, of which the median is taken (default 5)" },
     { name: "json", text: "print one JSON object" },
   ],
-  async run({ args, signal, progress, print }) {
+  async run({ args, signal, progress, print, note }) {
     const settings = settingsOf(args);
     const weights = args.text("weights");
     if (weights === undefined && settings.model === undefined)
       fail("usage", `nothing to profile; name a model (${MODEL_NAMES.join(", ")}) or give --weights FILE`);
     const onProgress = (fraction: number) => progress.update("profile", fraction);
     const run = args.text("on") === "chromium" ? inChromium : inNode;
-    const report = await run(settings, weights, { signal, onProgress });
+    const report = await run(settings, weights, { signal, note, onProgress });
     print(args.has("json") ? `${JSON.stringify(report)}\n` : profileTable(report));
   },
 };
@@ -59,18 +61,19 @@ function settingsOf(args: Arguments): Settings {
     ...count("height"),
     ...count("width"),
     ...count("runs"),
-    dtype: args.text("dtype") === "f16" ? "f16" : "f32",
+    dtype: dtypeOf(args),
   };
 }
 
-type Context = Pick<CommandContext, "signal"> & { readonly onProgress: (fraction: number) => void };
+type Context = Pick<CommandContext, "signal" | "note"> & { readonly onProgress: (fraction: number) => void };
 
 async function inNode(settings: Settings, weights: string | undefined, context: Context): Promise<ProfileReport> {
   // The file is read first: what is wrong with it is said before a driver is looked for.
   const checkpoint = weights === undefined ? null : await openCheckpoint(await fileSource(weights));
   const dawn = await openDawn();
   try {
-    using gpu = await openGpu({ gpu: dawn.gpu });
+    const opened = await openGpu({ gpu: dawn.gpu });
+    using gpu = withTuning(opened, readTuning(opened.identity, context.note));
     return { ...(await profileModel(gpu, checkpoint, { ...settings, ...context })), adapter: dawn.adapterDescription };
   } finally {
     dawn.close();

@@ -1,8 +1,7 @@
 import { compareTensors, type TensorError } from "../compare.ts";
 import { fail } from "../core/fail.ts";
 import { fileSource } from "../host/file_source.ts";
-import { INPUT_NAMES } from "../host/page/tensors.ts";
-import { readTensors } from "../run.ts";
+import { inputName, outputName, readTensors } from "../run.ts";
 import { openCheckpoint } from "../weights/checkpoint.ts";
 import type { Command } from "./command.ts";
 import { execute } from "./execute.ts";
@@ -23,14 +22,15 @@ export const verifyCommand: Command = {
     const options = execution(context);
     const input = args.text("reference") ?? fail("usage", "no reference; give --reference FILE");
     const file = await openCheckpoint(await fileSource(input));
-    const expected = [...file.tensors.keys()].filter((name) => !INPUT_NAMES.includes(name));
-    if (expected.length === 0) fail("bad-input", `${input} holds nothing to compare with; it needs at least "logits"`);
+    const expected = [...file.tensors.keys()].filter((name) => name !== inputName(options.model));
+    const least = `it needs at least "${outputName(options.model)}"`;
+    if (expected.length === 0) fail("bad-input", `${input} holds nothing to compare with; ${least}`);
     const { tensors, adapter, model } = await execute({ ...options, input, taps: "all" });
     const got = new Map(tensors.map(({ name, ...tensor }) => [name, tensor]));
     const want = await readTensors(file, [...got.keys()]);
     const strides = Object.entries(file.metadata).filter(([key]) => key.startsWith("stride:"));
     const errors = compareTensors(got, want, new Map(strides.map(([key, k]) => [key.slice(7), Number(k)])));
-    if (errors.length === 0) fail("bad-input", `${input} names no tensor of ${model}; it needs at least "logits"`);
+    if (errors.length === 0) fail("bad-input", `${input} names no tensor of ${model}; ${least}`);
     const unknown = expected.filter((name) => !got.has(name));
     if (unknown.length > 0) note(`not compared, as ${model} has no such tensor: ${unknown.join(", ")}`);
     const first = errors.find(({ ok }) => !ok) ?? null;

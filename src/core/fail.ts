@@ -2,7 +2,7 @@
 export type ErrorCode =
   | "usage" // a wrong command line or option
   | "bad-input" // a tensor, frame or value the call cannot use
-  | "bad-file" // a malformed weight file
+  | "bad-file" // a malformed file of weights or codes
   | "truncated" // a file that ends before its own header says it does
   | "unsupported" // a file that is well formed and uses what Kinema refuses or lacks
   | "unsupported-pickle" // a pickle that names a global outside the closed list

@@ -13,6 +13,8 @@ export interface Kernel {
   readonly params: Readonly<Record<string, { readonly offset: number; readonly type: ParamType }>>;
   readonly paramsBytes: number;
   readonly consts: Readonly<Record<string, number | boolean>>;
+  /** Type aliases, which a variant may give another type. */
+  readonly aliases?: Readonly<Record<string, string>>;
 }
 
 export type ParamValue = number | ArrayLike<number>;
@@ -32,6 +34,7 @@ export interface Dispatch {
 }
 
 type BoundNames<K extends Kernel> = Exclude<keyof K["bindings"], "params">;
+type TypedNames<K extends Kernel> = BoundNames<K> | keyof NonNullable<K["aliases"]>;
 
 /** A typed {@link Dispatch}: a forgotten or misspelt param, const or binding does not compile. */
 export function dispatch<const K extends Kernel>(
@@ -41,7 +44,7 @@ export function dispatch<const K extends Kernel>(
     readonly params: { readonly [P in keyof K["params"]]: ParamValue };
     readonly bind: { readonly [B in BoundNames<K>]: Value | null };
     readonly groups: Workgroups;
-    readonly retype?: { readonly [B in BoundNames<K>]?: string };
+    readonly retype?: { readonly [B in TypedNames<K>]?: string };
   },
 ): Dispatch {
   return {
@@ -64,7 +67,7 @@ export function flat(count: number, workgroup: number): Workgroups {
   return [Math.ceil(groups / y), y, 1];
 }
 
-/** Identity of a pipeline: nothing but the kernel, its consts and its bindings' types can change the source. */
+/** Identity of a pipeline: nothing but the kernel, its consts and its types can change the source. */
 export function variantName(kernel: Kernel, consts: Consts, retype: Readonly<Record<string, string>> = {}): string {
   const changed = Object.entries(consts)
     .filter(([name, value]) => kernel.consts[name] !== value)

@@ -8,9 +8,36 @@ export interface Caps {
   readonly f16: boolean;
   readonly subgroups: boolean;
   readonly timestamps: boolean;
-  /** Keep matrix weights as f16; sums stay f32. Asked for by the caller, and possible only with `f16`. */
+  /** The graph is large: a run is long beside what larger tiles take to compile. Set by plan(), from the multiply-accumulates. */
+  readonly large?: boolean;
+  /** Keep matrix weights as f16; asked for by the caller. */
   readonly halfWeights?: boolean;
+  /** How f16 weights are multiplied. Default: native where there is `f16`, else unpacked. */
+  readonly halfForm?: HalfForm;
+  /** Matrices that a subgroup multiplies in hardware, with f32 sums; and its threads, where all subgroups have as many. */
+  readonly matrices?: readonly MatrixShape[];
+  readonly subgroupSize?: number;
+  /** What was measured to be fastest on this adapter: class of products -> body (src/ops/matmul_body.ts). */
+  readonly tuned?: Readonly<Record<string, string>>;
 }
+
+/** [m, k] by [k, n] numbers of that type. */
+export interface MatrixShape {
+  readonly component: "f32" | "f16";
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+}
+
+/**
+ * `native`: f16 in memory, multiplied and summed in f32. `unpacked`: the same, as pairs in words, which needs no feature.
+ * `arithmetic`: multiplied in f16, a few products are summed in f16, and their sums in f32; needs `f16`.
+ */
+export type HalfForm = "native" | "unpacked" | "arithmetic";
+
+/** The form in which this device multiplies f16 weights; null where they are f32. */
+export const halfFormOf = ({ halfWeights, halfForm, f16 }: Caps): HalfForm | null =>
+  halfWeights ? (halfForm ?? (f16 ? "native" : "unpacked")) : null;
 
 export type Specs = Readonly<Record<string, TensorSpec | undefined>>;
 export type Values = Readonly<Record<string, Value | undefined>>;

@@ -1,5 +1,6 @@
 import { fail } from "./fail.ts";
-import type { Graph, Node, Value } from "./graph.ts";
+import { type Graph, isLarge, type Node, type Value } from "./graph.ts";
+import { holdsHalves } from "./half.ts";
 import { type Dispatch, variantName } from "./kernel.ts";
 import type { Caps } from "./op.ts";
 import { roundUp, shapeText } from "./tensor.ts";
@@ -57,8 +58,9 @@ interface Lease {
 
 /** Lowers every node and gives every temp a place. Pure: the same graph and caps give the same plan. */
 export function plan(graph: Graph, caps: Caps, options: PlanOptions = {}): Plan {
+  const sized = { large: isLarge(graph), ...caps };
   const steps = graph.nodes.flatMap((node) =>
-    node.op.lower({ ...node.inputs, ...node.outputs }, node.attrs, caps).map((dispatch): Step => ({ node, dispatch })),
+    node.op.lower({ ...node.inputs, ...node.outputs }, node.attrs, sized).map((dispatch): Step => ({ node, dispatch })),
   );
   checkInPlace(graph, steps);
   const leases = findLeases(graph, steps);
@@ -101,7 +103,7 @@ function halfWeights(steps: readonly Step[]): Set<number> {
   for (const { dispatch } of steps) {
     for (const [name, type] of Object.entries(dispatch.retype ?? {})) {
       const value = dispatch.bind[name];
-      if (value?.kind === "weight" && /h>$/.test(type)) half.add(value.id);
+      if (value?.kind === "weight" && holdsHalves(type)) half.add(value.id);
     }
   }
   return half;

@@ -7,8 +7,9 @@ import type { Consts, Kernel } from "./kernel.ts";
  * before and after. It matters because a private array with a dynamic index lives in memory on every compiler, and on some
  * any private array does; and because a compiler works on a dead branch before it drops it.
  *
- * @param retype new types for bindings, e.g. `{ frame: "texture_external" }`; one with a half type (`mat4x4h`) enables f16
- * @throws "graph" when a const or binding is not in the file
+ * @param retype new types for bindings, e.g. `{ frame: "texture_external" }`, and for aliases, `{ Four: "vec4h" }`; a half type
+ *   enables f16
+ * @throws "graph" when a const, binding or alias is not in the file
  */
 export function specialise(kernel: Kernel, consts: Consts, retype: Readonly<Record<string, string>> = {}): string {
   let code = kernel.code;
@@ -23,15 +24,26 @@ export function specialise(kernel: Kernel, consts: Consts, retype: Readonly<Reco
     );
   }
   for (const [name, type] of Object.entries(retype)) {
-    const pattern = new RegExp(`(var(?:<[^>]*>)?\\s+${name}\\s*:\\s*)[\\w<>, ]+(;)`);
-    if (!kernel.bindings[name] || !pattern.test(code)) fail("graph", `kernel ${kernel.name} has no binding "${name}"`);
+    const declared = kernel.bindings[name] ? `var(?:<[^>]*>)?\\s+${name}\\s*:\\s*` : `\\balias\\s+${name}\\s*=\\s*`;
+    const pattern = new RegExp(`(${declared})[\\w<>, ]+(;)`);
+    if (!pattern.test(code)) fail("graph", `kernel ${kernel.name} has no binding or alias "${name}"`);
     code = code.replace(pattern, `$1${type}$2`);
   }
   const table = constTable(code);
   // On the same line, so that a compiler's line numbers stay those of the kernel file.
-  if (Object.values(retype).some((type) => /h>$/.test(type))) code = `enable f16; ${code}`;
-  return intoRegisters(unroll(prune(code, table, kernel.name), table, kernel.name), table, kernel.name);
+  if (Object.values(retype).some((type) => HALF_TYPE.test(type))) code = `enable f16; ${code}`;
+  code = withoutIdleEnables(prune(code, table, kernel.name));
+  return intoRegisters(unroll(code, table, kernel.name), table, kernel.name);
 }
+
+/** `vec4h`, `array<mat4x4h>`, `f16`: what `enable f16` is for. */
+const HALF_TYPE = /h>?$|\bf16\b/;
+
+/** Without `enable subgroups` where the branches that needed it are gone. */
+const withoutIdleEnables = (code: string): string =>
+  /\b(?:quad|subgroup)[A-Z]\w*\(/.test(code)
+    ? code
+    : code.replace(/^(?:enable subgroups|diagnostic\(off, subgroup_uniformity\));/gm, "");
 
 /** Module consts with the source text of their values. */
 function constTable(code: string): Map<string, string> {

@@ -1,5 +1,5 @@
 import { fail, KinemaError } from "../core/fail.ts";
-import type { Caps } from "../core/op.ts";
+import type { Caps, MatrixShape } from "../core/op.ts";
 
 /** A device and what Kinema knows of it. */
 export interface Gpu {
@@ -7,6 +7,8 @@ export interface Gpu {
   readonly caps: Caps;
   /** Vendor, architecture and description as the adapter gives them, for people and for reports. */
   readonly adapter: string;
+  /** Names the adapter and its features: equal where measurements carry over. */
+  readonly identity: string;
   /** Rejects with code "device-lost" once the device is gone; never resolves. */
   readonly lost: Promise<never>;
   /** Destroys the device if Kinema made it; a device of the caller's is left alone. Idempotent. */
@@ -23,7 +25,8 @@ export interface GpuOptions {
 }
 
 const LIMITS = ["maxBufferSize", "maxStorageBufferBindingSize"] as const;
-const FEATURES = ["shader-f16", "subgroups", "timestamp-query"] as const;
+const MATRICES = "chromium-experimental-subgroup-matrix";
+const FEATURES = ["shader-f16", "subgroups", "timestamp-query", MATRICES];
 
 /**
  * Opens the GPU: the best adapter there is, software ones included, with the features and limits that Kinema can use.
@@ -77,6 +80,7 @@ function wrap(device: GPUDevice, info: GPUAdapterInfo | undefined, owned: boolea
     device,
     caps: capabilities(device, info),
     adapter: describe(info),
+    identity: identify(device, info),
     lost,
     dispose,
     [Symbol.dispose]: dispose,
@@ -89,7 +93,35 @@ function capabilities(device: GPUDevice, info: GPUAdapterInfo | undefined): Caps
     f16: device.features.has("shader-f16"),
     subgroups: device.features.has("subgroups" as GPUFeatureName),
     timestamps: device.features.has("timestamp-query"),
+    ...matricesOf(device, info as MatrixInfo | undefined),
   };
+}
+
+/** What Chromium's experimental feature adds to an adapter's description. */
+interface MatrixInfo {
+  readonly subgroupMinSize?: number;
+  readonly subgroupMaxSize?: number;
+  readonly subgroupMatrixConfigs?: Iterable<{
+    readonly componentType: string;
+    readonly resultType: string;
+    readonly M: number;
+    readonly N: number;
+    readonly K: number;
+  }>;
+}
+
+/** Matrices with f32 sums, if all subgroups have as many threads: the kernel deals them out by number. */
+function matricesOf(device: GPUDevice, info: MatrixInfo | undefined): Pick<Caps, "matrices" | "subgroupSize"> {
+  const { subgroupMinSize, subgroupMaxSize, subgroupMatrixConfigs } = info ?? {};
+  if (!device.features.has(MATRICES as GPUFeatureName) || !subgroupMaxSize || subgroupMinSize !== subgroupMaxSize)
+    return {};
+  const matrices = [...(subgroupMatrixConfigs ?? [])].flatMap(
+    ({ componentType, resultType, M, N, K }): MatrixShape[] => {
+      const known = (componentType === "f16" || componentType === "f32") && resultType === "f32";
+      return known ? [{ component: componentType, m: M, n: N, k: K }] : [];
+    },
+  );
+  return matrices.length > 0 ? { matrices, subgroupSize: subgroupMaxSize } : {};
 }
 
 /** SwiftShader and llvmpipe run kernels on the CPU, where other kernels are fast; isFallbackAdapter is not set by all of them. */
@@ -97,6 +129,12 @@ function isSoftware(info: GPUAdapterInfo | undefined): boolean {
   if (!info) return false;
   const text = `${info.vendor} ${info.architecture} ${info.device} ${info.description}`.toLowerCase();
   return info.isFallbackAdapter === true || /swiftshader|llvmpipe|lavapipe|software/.test(text);
+}
+
+function identify(device: GPUDevice, info: GPUAdapterInfo | undefined): string {
+  const { vendor = "", architecture = "", device: model = "", description = "" } = info ?? {};
+  const features = [...FEATURES].filter((name) => device.features.has(name as GPUFeatureName));
+  return [vendor, architecture, model, description, ...features].join("|");
 }
 
 function describe(info: GPUAdapterInfo | undefined): string {

@@ -9,7 +9,12 @@ export function pageBundle(): string {
 }
 
 /** Path of the motion model that ships with Kinema; null where it was left out. */
-export function shippedWeights(): string | null {
-  const places = ["../weights", "../../weights"].map((folder) => `${folder}/kinema-motion.safetensors`);
+export const shippedWeights = (): string | null => shipped("kinema-motion");
+
+/** Path of the compressor that ships for a rate; null where there is none, or it was left out. */
+export const shippedCompressor = (rate: string): string | null => shipped(`kinema-compressor-${rate}`);
+
+function shipped(name: string): string | null {
+  const places = ["../weights", "../../weights"].map((folder) => `${folder}/${name}.safetensors`);
   return places.map((place) => fileURLToPath(new URL(place, import.meta.url))).find((path) => existsSync(path)) ?? null;
 }

@@ -1,10 +1,12 @@
 import { existsSync, readdirSync } from "node:fs";
 import { constants, homedir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { packagedChromium, unpackSwiftShader } from "./packaged.ts";
 
 const LOADER = "libvulkan.so.1";
 const SOFTWARE_MANIFEST = "vk_swiftshader_icd.json";
+// Where containers get NVIDIA's driver mounted; no loader looks there by itself.
+const MOUNTED_FOLDERS = ["/usr/local/nvidia/share/vulkan/icd.d"];
 const RTLD_NODELETE = 0x1000; // <dlfcn.h> of glibc; Node names no constant for it
 const BROWSER_FOLDERS = [
   "/usr/lib/chromium",
@@ -30,7 +32,8 @@ export function needsVulkan(): boolean {
 
 /**
  * The drivers to try, best first: what the caller's own VK_DRIVER_FILES / VK_ICD_FILENAMES name (then nothing else), the
- * system's installed drivers, SwiftShader beside a system Chromium, SwiftShader from the npm package.
+ * system's installed drivers, NVIDIA's where a container has it mounted, SwiftShader beside a system Chromium, SwiftShader from
+ * the npm package.
  */
 export async function vulkanDrivers(onFirst?: (message: string) => void): Promise<VulkanDriver[]> {
   if (process.env.VK_DRIVER_FILES || process.env.VK_ICD_FILENAMES) {
@@ -39,6 +42,8 @@ export async function vulkanDrivers(onFirst?: (message: string) => void): Promis
   const drivers: VulkanDriver[] = [];
   const loader = await packagedLoader(onFirst);
   if (systemManifests().length > 0) drivers.push({ origin: "system", manifests: null, loader });
+  const mounted = manifestsIn(MOUNTED_FOLDERS);
+  if (mounted.length > 0) drivers.push({ origin: "system", manifests: mounted.join(delimiter), loader });
   const software = await softwareManifest(onFirst);
   if (software) drivers.push({ origin: "swiftshader", manifests: software, loader });
   return drivers;
@@ -57,8 +62,11 @@ export async function softwareManifest(onFirst?: (message: string) => void): Pro
 /** Manifests the system's Vulkan loader would find (folders of the Vulkan loader's driver discovery). */
 export function systemManifests(): string[] {
   const shared = ["/etc", "/usr/local/etc", "/usr/local/share", "/usr/share", join(homedir(), ".local/share")];
-  return shared
-    .map((folder) => join(folder, "vulkan/icd.d"))
+  return manifestsIn(shared.map((folder) => join(folder, "vulkan/icd.d")));
+}
+
+function manifestsIn(folders: readonly string[]): string[] {
+  return folders
     .filter((folder) => existsSync(folder))
     .flatMap((folder) => readdirSync(folder).map((file) => join(folder, file)))
     .filter((file) => file.endsWith(".json"));

@@ -1,7 +1,15 @@
 import type { ModelName } from "../weights/models.ts";
-import type { Transformer } from "../weights/types.ts";
+import type { LatentHalf, Transformer } from "../weights/types.ts";
 
-export { MODEL_NAMES, type ModelName, resnetBlocks, standardShift } from "../weights/models.ts";
+export {
+  isLatentModel,
+  type LatentModel,
+  MODEL_NAMES,
+  type ModelName,
+  resnetBlocks,
+  standardShift,
+} from "../weights/models.ts";
+export type { LatentHalf } from "../weights/types.ts";
 
 /** The network of a ViT or STAM checkpoint, as far as its graph depends on it. */
 export type TransformerShape = Omit<Transformer, "imageSize" | "preprocessing" | "faults">;
@@ -30,6 +38,8 @@ export interface ModelDescription {
   readonly nonLocalBias?: boolean;
   /** The network of a `vit` or `stam`; no other model has one. */
   readonly transformer?: TransformerShape | null;
+  /** The half of a latent auto-encoder; no other model has one. Its height and width are the picture's, its frames the input's. */
+  readonly latents?: LatentHalf | null;
   /** `vit` and `stam` take frames in groups, as large as fit into so many bytes of activations. Default 80e6. */
   readonly activationBytes?: number;
   /** `vit` and `stam` also make `blocks.N.shares` and `aggregate.N.shares` of their last layers: what the class token looks at. */

@@ -11,6 +11,8 @@ export interface CeilingFmaAttrs {
   /** Four multiply-adds of every chain each. */
   readonly rounds: number;
   readonly factor: number;
+  /** In f16. */
+  readonly half?: boolean;
 }
 
 /** Multiply-adds in registers: y has the shape of x; see kernels/ceiling_fma.wgsl. */
@@ -18,7 +20,7 @@ export const ceilingFma = defineOp<CeilingFmaAttrs>({
   name: "ceilingFma",
   takes: ["x"],
   infer: ({ x }) => ({ y: x! }),
-  lower: ({ x, y }, { chains, rounds, factor }) => {
+  lower: ({ x, y }, { chains, rounds, factor, half }) => {
     const total = storedLength(y!.spec) / 4;
     return [
       dispatch(kernels.ceilingFma, {
@@ -26,6 +28,7 @@ export const ceilingFma = defineOp<CeilingFmaAttrs>({
         params: { total, rounds, factor },
         bind: { x: x!, y: y! },
         groups: flat(total, kernels.ceilingFma.consts.WG),
+        ...(half ? { retype: { Four: "vec4h" } } : {}),
       }),
     ];
   },
@@ -55,6 +58,8 @@ export interface CeilingLoadAttrs {
   readonly threads: number;
   /** Four blocks each, of four loads of 16 bytes. */
   readonly rounds: number;
+  /** x is read as f16, twice as many blocks of two loads each, and only the first half of them. */
+  readonly half?: "native" | "unpacked";
 }
 
 /** Sums of 4x4 blocks out of x [size, 16], size a power of two; y is [threads, 4]. */
@@ -67,11 +72,13 @@ export const ceilingLoad = defineOp<CeilingLoadAttrs>({
       fail("graph", `${shapeText(x!)} holds ${size} blocks of 16; a power of two of them is needed`);
     return { y: tensor(threads, 4) };
   },
-  lower: ({ x, y }, { threads, rounds }) => [
+  lower: ({ x, y }, { threads, rounds, half }) => [
     dispatch(kernels.ceilingLoad, {
+      consts: { UNPACKED: half === "unpacked" },
       params: { total: threads, rounds, mask: storedLength(x!.spec) / 16 - 1 },
       bind: { x: x!, y: y! },
       groups: flat(threads, kernels.ceilingLoad.consts.WG),
+      ...(half ? { retype: { x: half === "native" ? "array<mat4x4h>" : "array<array<vec4u, 2>>" } } : {}),
     }),
   ],
 });

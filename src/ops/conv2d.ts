@@ -1,9 +1,9 @@
 import { fail } from "../core/fail.ts";
 import { defineOp } from "../core/op.ts";
 import { channels, elements, extent, quads, rows, shapeText, type TensorSpec, tensor } from "../core/tensor.ts";
-import { type Activation, checkStore, type Gather, matmulDispatch, packedLength } from "./matmul.ts";
+import { type Activation, checkStore, type Edge, type Gather, matmulDispatch, packedLength } from "./matmul.ts";
 
-/** Zeros around the input, in pixels. */
+/** Pixels around the input that the window sees. */
 export interface Padding {
   readonly top: number;
   readonly left: number;
@@ -35,6 +35,8 @@ export interface ConvAttrs {
   readonly kernel: number;
   readonly stride: number;
   readonly padding: Padding;
+  /** What stands in the padding. Default zeros. `reflect` needs a padding smaller than the frame. */
+  readonly edge?: Edge;
   readonly activation: Activation;
   readonly shift?: Shift;
   /** First frame of x that is read. Default 0. */
@@ -98,15 +100,16 @@ function tokensSpec(pixels: TensorSpec, lead: number, residual: TensorSpec | und
  * Convolution over [frames, height, width, in] with bias, residual and activation in the same kernel; w is packed [out/4, k*k, in/4] blocks of 4x4.
  * A `shift` takes some of x's channels from neighbour frames of the clip, zeros beyond its ends. In a stream x is one frame and the
  * state `past` [1, height, width, fold] stands for the frame before; `carry`, given with `residual`, is the state that keeps the
- * residual's first channels for the next frame. With `lead` the pixels are summed into a token tensor (patch embedding).
+ * first channels of the residual's last frame (all of them, where it has as many) for the next call. With `lead` the pixels are summed into a token tensor (patch embedding).
  */
 export const conv2d = defineOp<ConvAttrs>({
   name: "conv2d",
   takes: ["x", "w", "bias", "residual?", "past?", "carry?"],
   inPlace: { y: "residual" },
   infer({ x, w, bias, residual, past, carry }, attrs) {
-    const { out, kernel, stride, padding, shift, lead = 0 } = attrs;
+    const { out, kernel, stride, padding, edge, shift, lead = 0 } = attrs;
     const pixels = pixelsOf(x!, attrs);
+    checkEdge(x!, padding, edge);
     const y = lead === 0 ? pixels : tokensSpec(pixels, lead, residual, (past ?? carry) !== undefined);
     const want = packedLength(out, blockRanges(channels(x!), kernel * kernel, shift).length);
     if (w!.shape[0] !== want)
@@ -142,7 +145,7 @@ export const conv2d = defineOp<ConvAttrs>({
 });
 
 function gather(attrs: ConvAttrs, input: TensorSpec, stream: boolean): Gather {
-  const { kernel, stride, padding, shift, first = 0, lead = 0 } = attrs;
+  const { kernel, stride, padding, edge, shift, first = 0, lead = 0 } = attrs;
   const pixels = pixelsOf(input, attrs);
   const places = {
     blocks: blockRanges(channels(input), kernel * kernel, shift).length,
@@ -159,8 +162,19 @@ function gather(attrs: ConvAttrs, input: TensorSpec, stream: boolean): Gather {
       : { ...places, load: "CLIP", taps: 3, shift: clip };
   }
   if (kernel === 1 && stride === 1 && !padded(padding)) return { ...places, load: "SAME", taps: 1 };
-  const window = { kernelWidth: kernel, stride, padTop: padding.top, padLeft: padding.left, input, output: pixels };
-  return { ...places, load: "WINDOW", taps: kernel * kernel, window };
+  return {
+    ...places,
+    load: "WINDOW",
+    taps: kernel * kernel,
+    window: {
+      kernel: [1, kernel, kernel],
+      stride: [1, stride, stride],
+      before: [0, padding.top, padding.left],
+      edge,
+      input,
+      plane: [extent(pixels, 1), extent(pixels, 2)],
+    },
+  };
 }
 
 /** A block of packed weights: which tap, which four of input channels, and which of them count (the others are zeros). */
@@ -190,8 +204,19 @@ export function blockRanges(input: number, taps: number, shift: Shift | undefine
 
 const padded = ({ top, left, bottom, right }: Padding): boolean => [top, left, bottom, right].some((n) => n !== 0);
 
-/** The state that a residual is carried to holds the first channels of one frame of it. */
-function checkCarry(
+/** A mirrored frame has as many pixels beyond its edge as there are behind the border pixel. */
+export function checkEdge(x: TensorSpec, { top, left, bottom, right }: Padding, edge: Edge | undefined): void {
+  if (edge !== "reflect") return;
+  const [height, width] = [extent(x, 1), extent(x, 2)];
+  if (Math.max(top, bottom) >= height || Math.max(left, right) >= width || Math.min(top, left, bottom, right) < 0)
+    fail(
+      "graph",
+      `a frame of ${height} x ${width} cannot be reflected over a padding of ${top}, ${left}, ${bottom}, ${right}; make each one smaller than the frame, and not negative`,
+    );
+}
+
+/** The state that a residual is carried to holds the first channels of its last frame. */
+export function checkCarry(
   y: TensorSpec,
   carry: TensorSpec,
   residual: TensorSpec | undefined,
@@ -199,12 +224,11 @@ function checkCarry(
 ): void {
   if (!residual) fail("graph", "a carry keeps channels of the residual, and there is none; give both or neither");
   if (past) fail("graph", "a convolution cannot read a past and write a carry; carry in the one that sums");
-  const want = extent(y, 0) === 1 ? stateSpec(y, Math.min(channels(carry), channels(y))) : undefined;
-  if (!want) fail("graph", `a carry holds one frame, and the residual has ${extent(y, 0)}`);
+  const want = stateSpec(y, Math.min(channels(carry), channels(y)));
   if (shapeText(carry) !== shapeText(want))
     fail(
       "graph",
-      `the carry ${shapeText(carry)} must hold the first channels of ${shapeText(y)}, ${shapeText(want)} at most`,
+      `the carry ${shapeText(carry)} must hold the first channels of a frame of ${shapeText(y)}, ${shapeText(stateSpec(y, channels(y)))} at most`,
     );
 }
 

@@ -1,9 +1,10 @@
 import { fail } from "../core/fail.ts";
 import type { Value } from "../core/graph.ts";
-import { type Dispatch, dispatch, flat } from "../core/kernel.ts";
-import { type Caps, defineOp } from "../core/op.ts";
-import { channels, quads, rows, shapeText, type TensorSpec } from "../core/tensor.ts";
+import { type Dispatch, dispatch, flat, type Kernel, type ParamValue } from "../core/kernel.ts";
+import { type Caps, defineOp, halfFormOf } from "../core/op.ts";
+import { channels, quads, roundUp, rows, shapeText, type TensorSpec } from "../core/tensor.ts";
 import * as kernels from "../kernels.gen.ts";
+import { BODIES, type Body, chooseBody, matrixTile, tileExtent, workgroups } from "./matmul_body.ts";
 
 /** Bounds of an activation: linear, ReLU and ReLU6 are one clamp. */
 export interface Clamp {
@@ -28,9 +29,15 @@ export const RELU6: Clamp = { low: 0, high: 6 };
 export const GELU: Gelu = { gelu: "erf" };
 export const GELU_TANH: Gelu = { gelu: "tanh" };
 
+/** A number for each axis of a clip. */
+export type Axes = readonly [frames: number, height: number, width: number];
+
+/** What a window sees beyond a frame's edges: zeros, or the frame mirrored at its border pixels, which are not repeated. */
+export type Edge = "zeros" | "reflect";
+
 /** What the load side of the matmul kernel needs to know beyond the extents. */
 export interface Gather {
-  readonly load: "SAME" | "WINDOW" | "CLIP" | "STREAM";
+  readonly load: "SAME" | "WINDOW" | "CLIP" | "STREAM" | "VOLUME";
   readonly taps: number;
   /** Fours of channels over all taps. */
   readonly blocks: number;
@@ -43,12 +50,16 @@ export interface Gather {
   /** Rows of y in front of each frame's, which are not written. */
   readonly lead?: number;
   readonly window?: {
-    readonly kernelWidth: number;
-    readonly stride: number;
-    readonly padTop: number;
-    readonly padLeft: number;
+    readonly kernel: Axes;
+    readonly stride: Axes;
+    /** Positions in front of the input that the window sees. */
+    readonly before: Axes;
+    readonly edge?: Edge | undefined;
     readonly input: TensorSpec;
-    readonly output: TensorSpec;
+    /** Height and width of the output; of a phase. */
+    readonly plane: readonly [height: number, width: number];
+    /** A transposed convolution: `stride` phases, see the kernel for where a phase's window begins. */
+    readonly offset?: Axes | undefined;
   };
   readonly shift?: {
     readonly next: number;
@@ -64,66 +75,153 @@ export interface MatmulValues {
   readonly bias: Value;
   readonly y: Value;
   readonly residual?: Value | undefined;
-  /** The frame before, read by the shift of a stream. */
+  /** The frame before, read by the shift of a stream, or by a window with a time axis. */
   readonly past?: Value | undefined;
   /** Written with the first channels of the residual. */
   readonly carry?: Value | undefined;
 }
 
-/** Register tile: [rows, groups of 4 columns] of a thread. Large tiles pay where loads are dear (CPU adapters), and spill on GPUs. */
-function tile(count: number, out4: number, caps: Caps): readonly [number, number] {
+/** Threads of a workgroup: a processor's cores share a small product only if it makes several workgroups. */
+const WORKGROUP = { cpu: 16, gpu: kernels.matmul.consts.WG };
+
+/**
+ * Register tile: [rows, groups of 4 columns] of a thread. Large tiles pay where loads are dear (CPU adapters), and spill on GPUs. In quads,
+ * which load a quarter of the weights, half the tile is as fast in a small graph, and compiles in half the time.
+ */
+function tile(count: number, out4: number, quad: boolean, caps: Caps): readonly [number, number] {
   if (count < 8) return [1, 1];
   if (caps.kind === "gpu") return [4, 2];
-  return out4 >= 4 ? [8, 4] : [8, 2];
+  return [quad && !caps.large ? 4 : 8, out4 >= 4 ? 4 : 2];
 }
 
-/** One dispatch of the matmul kernel: the only place that knows its params. */
+const ONES: Axes = [1, 1, 1];
+const ZEROS: Axes = [0, 0, 0];
+
+/** One dispatch of a kernel of the matmul family: the only place that knows its params. */
 export function matmulDispatch(v: MatmulValues, activation: Activation, gather: Gather, caps: Caps): Dispatch {
   const count = gather.rows;
   const out4 = quads(channels(v.y.spec));
   const { CLAMP, GELU, GELU_TANH } = kernels.matmul.consts;
   const clamp = "gelu" in activation ? LINEAR : activation;
-  const [ROWS, COLS] = tile(count, out4, caps);
   const { window, shift } = gather;
+  const [kernel, stride, before] = window ? [window.kernel, window.stride, window.before] : [ONES, ONES, ZEROS];
+  const offset = window?.offset;
+  const phases = offset ? stride[0] * stride[1] * stride[2] : 1;
+  const form = v.w.kind === "weight" ? halfFormOf(caps) : null;
+  const consts = {
+    RESIDUAL: v.residual !== undefined,
+    CARRY: v.carry !== undefined,
+    LEAD: (gather.lead ?? 0) > 0,
+    ACTIVATION: "gelu" in activation ? (activation.gelu === "erf" ? GELU : GELU_TANH) : CLAMP,
+  };
+  const params = {
+    rows: count,
+    out4,
+    in4: quads(channels(v.x.spec)),
+    taps: gather.taps,
+    blocks: gather.blocks,
+    kernel_width: kernel[2],
+    kernel_height: kernel[1],
+    stride_frames: stride[0],
+    stride_height: stride[1],
+    stride_width: stride[2],
+    pad_front: before[0],
+    pad_top: before[1],
+    pad_left: before[2],
+    in_height: window ? window.input.shape[1]! : 1,
+    in_width: window ? window.input.shape[2]! : 1,
+    out_height: window ? window.plane[0] : 1,
+    out_width: window ? window.plane[1] : 1,
+    phases,
+    offset_frames: offset?.[0] ?? 0,
+    offset_height: offset?.[1] ?? 0,
+    offset_width: offset?.[2] ?? 0,
+    next: shift?.next ?? 0,
+    past: shift?.past ?? 0,
+    frame_rows: gather.frameRows ?? count,
+    frames: shift?.frames ?? window?.input.shape[0] ?? 1,
+    state4: quads(channels((v.past ?? v.carry ?? v.y).spec)),
+    skip: gather.skip ?? 0,
+    lead: gather.lead ?? 0,
+    low: clamp.low,
+    high: clamp.high,
+  };
+  const bind = { x: v.x, w: v.w, bias: v.bias, y: v.y, state: v.past ?? v.carry ?? null };
+  const plain = gather.load !== "VOLUME" && offset === undefined && window?.edge !== "reflect";
+  const load = plain ? (gather.load as Exclude<Gather["load"], "VOLUME">) : "OTHER";
+  const product = { load, rows: count, out4, blocks: gather.blocks, form } as const;
+  const body: Body = BODIES[chooseBody(product, caps)];
+  if (body.kernel === "tile" && load !== "OTHER") {
+    const { matmulTile } = kernels;
+    return dispatch(matmulTile, {
+      consts: {
+        ...consts,
+        LOAD: matmulTile.consts[load],
+        UNPACKED: form === "unpacked",
+        HALVES: form === "arithmetic",
+        ...body.tile,
+      },
+      params: only(matmulTile, params),
+      bind,
+      groups: flat(workgroups(product, tileExtent(body.tile)), 1),
+      ...(form ? { retype: TILE_TYPES[form] } : {}),
+    });
+  }
+  const matrix = body.kernel === "matrix" ? matrixTile(body.extent, form, caps) : null;
+  if (body.kernel === "matrix" && matrix && load !== "OTHER") {
+    const { matmulSubgroupMatrix } = kernels;
+    return dispatch(matmulSubgroupMatrix, {
+      consts: { ...consts, LOAD: matmulSubgroupMatrix.consts[load], ...matrix.consts },
+      params: only(matmulSubgroupMatrix, params),
+      bind,
+      groups: flat(workgroups(product, body.extent), 1),
+      retype: {
+        ...(form ? { w: "array<vec4h>" } : {}),
+        ...(matrix.component === "f16" ? { Component: "f16", Four: "vec4h" } : {}),
+      },
+    });
+  }
+  const able = caps.kind === "cpu" && caps.subgroups && form === null;
+  const [ROWS, COLS] = (body.kernel === "registers" && body.tile) || tile(count, out4, able, caps);
+  const QUAD = able && ROWS > 1;
+  const WG = WORKGROUP[caps.kind];
+  const tiles = Math.ceil(count / ROWS);
   return dispatch(kernels.matmul, {
     consts: {
+      ...consts,
       LOAD: kernels.matmul.consts[gather.load],
-      RESIDUAL: v.residual !== undefined,
-      CARRY: v.carry !== undefined,
-      LEAD: (gather.lead ?? 0) > 0,
-      ACTIVATION: "gelu" in activation ? (activation.gelu === "erf" ? GELU : GELU_TANH) : CLAMP,
+      REFLECT: window?.edge === "reflect",
+      PAST: gather.load === "VOLUME" && v.past !== undefined,
+      PHASES: offset !== undefined,
+      UNPACKED: form === "unpacked",
+      CHAINED: caps.kind === "gpu" && form !== "arithmetic",
+      QUAD,
       ROWS,
       COLS,
+      WG,
     },
-    params: {
-      rows: count,
-      out4,
-      in4: quads(channels(v.x.spec)),
-      taps: gather.taps,
-      blocks: gather.blocks,
-      kernel_width: window?.kernelWidth ?? 1,
-      stride: window?.stride ?? 1,
-      pad_top: window?.padTop ?? 0,
-      pad_left: window?.padLeft ?? 0,
-      in_height: window ? window.input.shape[1]! : 1,
-      in_width: window ? window.input.shape[2]! : 1,
-      out_height: window ? window.output.shape[1]! : 1,
-      out_width: window ? window.output.shape[2]! : 1,
-      next: shift?.next ?? 0,
-      past: shift?.past ?? 0,
-      frame_rows: gather.frameRows ?? count,
-      frames: shift?.frames ?? 1,
-      state4: quads(channels((v.past ?? v.carry ?? v.y).spec)),
-      skip: gather.skip ?? 0,
-      lead: gather.lead ?? 0,
-      low: clamp.low,
-      high: clamp.high,
-    },
-    bind: { x: v.x, w: v.w, bias: v.bias, y: v.y, state: v.past ?? v.carry ?? null },
-    groups: flat(Math.ceil(count / ROWS) * Math.ceil(out4 / COLS), kernels.matmul.consts.WG),
-    ...(caps.halfWeights && v.w.kind === "weight" ? { retype: { w: "array<mat4x4h>" } } : {}),
+    params,
+    bind,
+    groups: flat(phases * (QUAD ? roundUp(tiles, 4) : tiles) * Math.ceil(out4 / COLS), WG),
+    ...(form ? { retype: BLOCK_TYPES[form] } : {}),
   });
 }
+
+/** Types of f16 weights, 4x4 blocks in the register body, their columns in the tile body; in `arithmetic` of the other operand too. */
+const BLOCK_TYPES = {
+  native: { w: "array<mat4x4h>" },
+  unpacked: { w: "array<array<vec4u, 2>>" },
+  arithmetic: { w: "array<mat4x4h>", Block: "mat4x4h", Four: "vec4h" },
+} as const;
+const TILE_TYPES = {
+  native: { w: "array<vec4h>" },
+  unpacked: { w: "array<array<u32, 2>>" },
+  arithmetic: { w: "array<vec4h>", Four: "vec4h" },
+} as const;
+
+/** Those of `params` that a kernel has. */
+const only = <K extends Kernel>(kernel: K, params: { readonly [P in keyof K["params"]]: ParamValue }) =>
+  Object.fromEntries(Object.entries(params).filter(([name]) => kernel.params[name])) as typeof params;
 
 /** Stored elements of packed weights: 4x4 blocks [out / 4, blocks]. */
 export const packedLength = (out: number, blocks: number): number => quads(out) * blocks * 16;

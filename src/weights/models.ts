@@ -1,5 +1,16 @@
 /** Facts about the released checkpoints of each model that their keys do not always state. */
 
+/** Halves of latent auto-encoders: see LatentHalf. */
+export const LATENT_MODELS = [
+  "taesd-encoder",
+  "taesd-decoder",
+  "taesdv-decoder",
+  "taehv-encoder",
+  "taehv-decoder",
+] as const;
+
+export type LatentModel = (typeof LATENT_MODELS)[number];
+
 /** The models that Kinema recognises and builds. */
 export const MODEL_NAMES = [
   "tsm-resnet50",
@@ -10,9 +21,13 @@ export const MODEL_NAMES = [
   "mobilenetv2",
   "stam",
   "vit",
+  ...LATENT_MODELS,
 ] as const;
 
 export type ModelName = (typeof MODEL_NAMES)[number];
+
+export const isLatentModel = (model: ModelName): model is LatentModel =>
+  LATENT_MODELS.some((latent) => latent === model);
 
 /** Bottleneck blocks in layer1..layer4 of a ResNet. */
 export const resnetBlocks = (model: ModelName): readonly number[] =>
@@ -26,7 +41,7 @@ const MOBILENET_BLOCKS = [3, 5, 6, 8, 9, 10, 12, 13, 15, 16];
  * (TSM's n_round = 2 for deep networks), the ten residual blocks of MobileNetV2.
  */
 export function standardShift(model: ModelName): readonly string[] {
-  if (model === "mobilenetv2" || model === "vit" || model === "stam") return [];
+  if (model === "mobilenetv2" || model === "vit" || model === "stam" || isLatentModel(model)) return [];
   if (model.startsWith("tsm-mobilenetv2")) return MOBILENET_BLOCKS.map((i) => `blocks.${i}.expand`);
   const every = model === "tsm-resnet101" ? 2 : 1;
   return resnetBlocks(model).flatMap((blocks, layer) =>

@@ -1,5 +1,6 @@
 /** Which model a checkpoint holds, from its names and shapes, and from the file name where the names cannot tell. */
 import { MODEL_NAMES, type ModelName, standardShift } from "./models.ts";
+import { type LatentHalves, recogniseLatents } from "./taesd.ts";
 import { recogniseTransformer } from "./transformer.ts";
 import type { Checkpoint, Transformer } from "./types.ts";
 import { isIgnorable, mobileNetStyle, unitName } from "./unit_names.ts";
@@ -28,6 +29,8 @@ export interface Recognised {
   readonly folded: boolean;
   /** The network of a "stam" or "vit" file; null for every other. */
   readonly transformer: Transformer | null;
+  /** The halves of a latent auto-encoder that the file holds; null for every other. `model` is the decoder's where there is one. */
+  readonly latents: LatentHalves | null;
 }
 
 const DEFAULT_SHIFT_DIVISOR = 8;
@@ -41,12 +44,31 @@ const PLAIN = { shifted: [], shiftDivisor: DEFAULT_SHIFT_DIVISOR, padding: "symm
  */
 export function recognise(checkpoint: Checkpoint): Recognised {
   const found = recogniseTransformer(checkpoint);
-  if (!found) return recogniseUnits(checkpoint);
+  if (!found) return recogniseHalves(checkpoint) ?? recogniseUnits(checkpoint);
   const { model, tensors, transformer } = found;
   const classes = checkpoint.tensors.get(tensors.get("head.weight") ?? "")?.shape[0] ?? null;
   const ignored = found.unknown.filter(isIgnorable);
   const unknown = found.unknown.filter((raw) => !isIgnorable(raw));
-  return { model, tensors, ignored, unknown, classes, segments: transformer.frames || null, ...PLAIN, transformer };
+  return {
+    model,
+    tensors,
+    ignored,
+    unknown,
+    classes,
+    segments: transformer.frames || null,
+    ...PLAIN,
+    transformer,
+    latents: null,
+  };
+}
+
+/** Latent auto-encoders. */
+function recogniseHalves(checkpoint: Checkpoint): Recognised | null {
+  const found = recogniseLatents(checkpoint);
+  if (!found) return null;
+  const { model, tensors, unknown, halves } = found;
+  const nothing = { ignored: [], classes: null, segments: null, transformer: null };
+  return { model, tensors, unknown, ...nothing, ...PLAIN, latents: halves };
 }
 
 /** ResNet and MobileNetV2, with or without shift: networks of convolution units. */
@@ -85,6 +107,7 @@ function recogniseUnits(checkpoint: Checkpoint): Recognised {
     padding: /\bsame\b/i.test(checkpoint.metadata.padding ?? "") ? "same" : "symmetric",
     folded: tensors.size > 0 && ![...tensors.keys()].some((name) => name.includes(".bn.")),
     transformer: null,
+    latents: null,
   };
 }
 

@@ -1,5 +1,6 @@
 /** What every weight reader produces. */
 import type { DType } from "./dtype.ts";
+import type { LatentModel } from "./models.ts";
 
 export interface TensorInfo {
   readonly name: string;
@@ -74,4 +75,44 @@ export interface Transformer {
   readonly preprocessing: TransformerInput;
   /** Why no network can be built from the file, one phrase each; empty for a sound file. See `checkTransformer`. */
   readonly faults: readonly string[];
+}
+
+/** What the names and shapes of a file of the TAESD family say of one half of the auto-encoder. */
+export interface LatentHalf {
+  readonly model: LatentModel;
+  readonly half: "encoder" | "decoder";
+  /** Channels of a latent: 4, 12, 16, 24, 32, 48 or 128 in the published files. */
+  readonly latent: number;
+  /** Channels of the blocks: one number for all stages, or of a TAEHV decoder one a stage and that in front of the picture. */
+  readonly widths: readonly number[];
+  /** The blocks beside the latent first add what group-normed 1x1 layers make of the whole image (FLUX.2). */
+  readonly pools: boolean;
+  /** Blocks also see their input of the frame before. */
+  readonly memory: boolean;
+  /** Frames that a stage makes of one, or of which it makes one; in order of the stages. */
+  readonly time: readonly number[];
+  /** Side of the pixel shuffle at the picture. */
+  readonly shuffle: number;
+  /** Why it cannot be built, one phrase each; empty for a sound file. See `checkLatents`. */
+  readonly faults: readonly string[];
+}
+
+/** How vectors become codes: the nearest of a codebook's, or each number rounded to one of a few levels. */
+export type Quantiser =
+  | { readonly kind: "vq"; readonly codes: number; readonly dim: number; readonly codebooks: number }
+  | { readonly kind: "fsq"; readonly levels: readonly number[] };
+
+/** What the names, shapes and metadata of a compressor's file say of the network. */
+export interface CompressorShape {
+  /** Channels at the code grid; a layer farther out has half as many. */
+  readonly channels: number;
+  /** Strided layers: a code covers 2^layers pixels a side. */
+  readonly layers: number;
+  /** Frames a code covers. */
+  readonly time: 1 | 2;
+  /** Channels inside a residual block, times `channels`. */
+  readonly multiple: number;
+  readonly encoderBlocks: number;
+  readonly decoderBlocks: number;
+  readonly quantiser: Quantiser;
 }

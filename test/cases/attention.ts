@@ -33,7 +33,7 @@ interface Row {
  * time by the error of one more exp2: a chain of powers, whose exponents add up to the one they replace and whose constants
  * are 8 u a link, at most one for each key. Sums of shares times values add a rounding a key and one for the product.
  */
-function attend(q: number[], k: number[][], v: number[][]): Row {
+export function attend(q: number[], k: number[][], v: number[][]): Row {
   const root = Math.sqrt(q.length);
   const scores = k.map((key) => key.reduce((sum, x, c) => sum + x * q[c]!, 0) / root);
   const spread = k.map((key) => key.reduce((sum, x, c) => sum + Math.abs(x * q[c]!), 0) / root);

@@ -29,6 +29,8 @@ export interface CaseSpec {
   build(g: GraphBuilder): void;
   /** Shapes of the random weights by name. */
   readonly weights?: Readonly<Record<string, readonly number[]>>;
+  /** Weights are whole sixteenths: sums of a few of them are numbers that f16 holds, as the weights are. */
+  readonly coarse?: boolean;
   feeds(random: Random): Feeds;
   expected(feeds: Feeds, weights: ReadonlyMap<string, Float32Array>): Readonly<Record<string, Expected>>;
   /** For ops that multiply nothing. */
@@ -41,7 +43,9 @@ export function opCase(spec: CaseSpec): OpCase {
   spec.build(g);
   const graph = g.build();
   const random = new Random(spec.title.length * 7919 + 1);
-  const weights = new Map(Object.entries(spec.weights ?? {}).map(([name, shape]) => [name, random.normal(...shape)]));
+  const numbers = (shape: readonly number[]) =>
+    spec.coarse ? random.normal(...shape).map((v) => Math.round(16 * v) / 16) : random.normal(...shape);
+  const weights = new Map(Object.entries(spec.weights ?? {}).map(([name, shape]) => [name, numbers(shape)]));
   return {
     op: spec.op,
     title: spec.title,

@@ -1,7 +1,9 @@
+import { toHalf } from "../../src/core/half.ts";
 import { tensor } from "../../src/core/tensor.ts";
 import { ceilingCopy, ceilingFma, ceilingLoad } from "../../src/ops/index.ts";
 import { EPSILON, exact } from "../close.ts";
 import { type OpCase, opCase } from "./case.ts";
+import { halfValue } from "./half.ts";
 
 /** The start may be off by a rounding. A step multiplies and adds, two roundings of at most `most`; later steps shrink an error by the factor. */
 function fma(shape: readonly number[], chains: number, rounds: number): OpCase {
@@ -41,17 +43,32 @@ const copy = (shape: readonly number[]): OpCase =>
     expected: ({ x }) => ({ y: exact(shape, x!) }),
   });
 
-/** As many additions as numbers that are loaded; each passes at most all the others. */
-function load(size: number, threads: number, rounds: number): OpCase {
+/** f16 numbers, two in the bits of each f32. */
+const inPairs = (values: Float32Array): Float32Array<ArrayBuffer> => new Float32Array(toHalf(values).buffer);
+
+/**
+ * As many additions as numbers that are loaded; each passes at most all the others. `half`: the table holds f16, of which the first half
+ * is read.
+ */
+function load(size: number, threads: number, rounds: number, half?: "unpacked"): OpCase {
   const shape = [threads, 4];
   return opCase({
     op: "ceilingLoad",
-    title: `${threads} threads x ${4 * rounds} blocks of ${size}`,
+    title: `${threads} threads x ${4 * rounds} blocks of ${size}${half ? ` ${half}` : ""}`,
     flops: threads * rounds * 64,
     build: (g) =>
-      g.output("y", g.apply(ceilingLoad, "load", { x: g.input("x", tensor(size, 16)) }, { threads, rounds }).y!),
-    feeds: (random) => ({ x: random.normal(size, 16) }),
-    expected: ({ x }) => {
+      g.output(
+        "y",
+        g.apply(
+          ceilingLoad,
+          "load",
+          { x: g.input("x", tensor(size, 16)) },
+          { threads, rounds, ...(half ? { half } : {}) },
+        ).y!,
+      ),
+    feeds: (random) => ({ x: half ? inPairs(random.normal(size, 32)) : random.normal(size, 16) }),
+    expected: ({ x: given }) => {
+      const x = half ? Array.from(new Uint16Array(given!.buffer), halfValue) : given;
       const [want, allowed] = [new Float64Array(threads * 4), new Float64Array(threads * 4)];
       for (let i = 0; i < threads; i++)
         for (let j = 0; j < 4 * rounds; j++)
@@ -75,4 +92,5 @@ export const ceilingCases: readonly OpCase[] = [
   copy([130, 16]),
   load(8, 5, 3),
   load(64, 67, 40),
+  load(16, 9, 5, "unpacked"),
 ];

@@ -14,6 +14,7 @@ interface Size {
   readonly kernel?: number;
   readonly stride?: number;
   readonly padding?: { top: number; left: number; bottom: number; right: number };
+  readonly reflect?: boolean;
   readonly clamp?: keyof typeof ACTIVATIONS;
   readonly residual?: boolean;
   /** Channels of the residual that a state keeps. */
@@ -28,6 +29,7 @@ function title(s: Size): string {
   const words = [`${s.kernel ?? 1}x${s.kernel ?? 1}`];
   if (s.stride) words.push(`s${s.stride}`);
   if (s.padding) words.push(`pad ${s.padding.top},${s.padding.left},${s.padding.bottom},${s.padding.right}`);
+  if (s.reflect) words.push("reflect");
   if (s.shift) words.push(`${s.stream ? "stream" : `shift ${s.shift.mode}`} ${s.shift.fold}`);
   if (s.residual) words.push("residual");
   if (s.carry) words.push(`carry ${s.carry}`);
@@ -35,8 +37,9 @@ function title(s: Size): string {
 }
 
 function make(s: Size): OpCase {
-  const { x, out, kernel = 1, stride = 1, padding = pad(0), clamp = "linear", shift, carry } = s;
-  const y = windowShape(x, out, { kernel, stride, padding });
+  const { x, out, kernel = 1, stride = 1, padding = pad(0), reflect = false, clamp = "linear", shift, carry } = s;
+  const window = { kernel, stride, padding, reflect };
+  const y = windowShape(x, out, window);
   const state = (fold: number): Shape4 => [1, x[1], x[2], fold];
   return opCase({
     op: "conv2d",
@@ -51,7 +54,16 @@ function make(s: Size): OpCase {
         past: s.stream ? g.state("past", tensor(...state(shift!.fold))) : undefined,
         carry: carry ? g.state("carry", tensor(...state(carry))) : undefined,
       };
-      const attrs = { out, kernel, stride, padding, activation: ACTIVATIONS[clamp], ...(shift ? { shift } : {}) };
+      const edge = reflect ? "reflect" : "zeros";
+      const attrs = {
+        out,
+        kernel,
+        stride,
+        padding,
+        edge,
+        activation: ACTIVATIONS[clamp],
+        ...(shift ? { shift } : {}),
+      } as const;
       g.output("y", g.apply(conv2d, "conv", inputs, attrs).y!);
     },
     feeds: (random) => ({
@@ -63,23 +75,17 @@ function make(s: Size): OpCase {
     expected(feeds, weights) {
       const data = shift ? shifted(s, feeds.x!, feeds.past) : feeds.x!;
       const [w, bias] = [weights.get("u.weight")!, weights.get("u.bias")!];
-      const sums = convolve(
-        { shape: x, data },
-        w,
-        bias,
-        out,
-        { kernel, stride, padding },
-        { residual: feeds.residual },
-      );
+      const sums = convolve({ shape: x, data }, w, bias, out, window, { residual: feeds.residual });
       return {
         y: activated(sums.shape, sums.want, sums.magnitude, kernel * kernel * x[3], ACTIVATIONS[clamp]),
         ...(s.stream ? { past: exact(state(shift!.fold), feeds.past!) } : {}),
-        ...(carry ? { carry: exact(state(carry), firstChannels(feeds.residual!, out, carry)) } : {}),
+        ...(carry ? { carry: exact(state(carry), firstChannels(lastFrame(feeds.residual!, y), out, carry)) } : {}),
       };
     },
   });
 }
 
+const lastFrame = (data: Float32Array, [, h, w, c]: Shape4) => data.subarray(-h * w * c);
 const firstChannels = (data: Float32Array, channels: number, count: number) =>
   data.filter((_, i) => i % channels < count);
 
@@ -102,6 +108,8 @@ const SIZES: readonly Size[] = [
   { x: [1, 5, 3, 12], out: 22, residual: true, carry: 3 },
   { x: [1, 5, 3, 12], out: 22, residual: true, carry: 8 },
   { x: [1, 2, 3, 12], out: 10, residual: true, carry: 1 },
+  { x: [3, 5, 3, 12], out: 22, residual: true, carry: 6 }, // of the last frame
+  { x: [2, 3, 5, 7], out: 10, kernel: 3, padding: pad(1), residual: true, carry: 10, clamp: "relu" }, // every channel
   // A window.
   { x: [2, 7, 5, 9], out: 20, stride: 2 },
   { x: [2, 5, 7, 6], out: 9, kernel: 3, padding: pad(1), clamp: "relu" },
@@ -111,6 +119,11 @@ const SIZES: readonly Size[] = [
   { x: [1, 11, 9, 3], out: 8, kernel: 7, stride: 2, padding: pad(3), clamp: "relu" },
   { x: [3, 1, 2, 5], out: 6, kernel: 3, padding: pad(1) }, // the window is larger than the frame
   { x: [1, 3, 4, 5], out: 6, padding: { top: 2, left: 0, bottom: 0, right: 1 } }, // rows of nothing but padding
+  // A mirrored frame.
+  { x: [2, 6, 8, 5], out: 9, kernel: 4, stride: 2, padding: pad(1), reflect: true, clamp: "relu" },
+  { x: [2, 5, 4, 9], out: 6, kernel: 3, padding: pad(1), reflect: true },
+  { x: [1, 2, 3, 6], out: 7, kernel: 3, padding: pad(1), reflect: true }, // mirrored at both sides of every pixel
+  { x: [1, 5, 7, 3], out: 5, kernel: 7, padding: { top: 4, left: 3, bottom: 2, right: 6 }, reflect: true },
   // Shifted in a clip.
   { x: [5, 3, 2, 32], out: 18, shift: { mode: "both", fold: 4 }, clamp: "relu6" },
   { x: [4, 2, 3, 24], out: 18, shift: { mode: "both", fold: 8 } },

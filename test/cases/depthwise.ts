@@ -45,6 +45,8 @@ const SIZES: readonly Size[] = [
   { x: [2, 8, 5, 9], stride: 2, padding: samePadding(8, 5, 3, 2) },
   { x: [1, 11, 6, 3], stride: 2, padding: { top: 0, left: 1, bottom: 1, right: 0 } },
   { x: [1, 30, 41, 8], stride: 1, padding: pad(1) }, // more tiles than a workgroup has threads
+  { x: [4, 7, 9, 88], stride: 1, padding: pad(1) }, // strips of several lines, the last one shorter
+  { x: [4, 11, 9, 160], stride: 2, padding: pad(1), relu6: true },
   { x: [8, 56, 56, 144], stride: 1, padding: pad(1), relu6: true, bench: true },
   { x: [8, 112, 112, 96], stride: 2, padding: pad(1), relu6: true, bench: true },
 ];

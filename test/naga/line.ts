@@ -1,3 +1,6 @@
+import type { BodyName } from "../../src/ops/matmul_body.ts";
+import type { Form } from "../cases/check.ts";
+
 /** What test/naga/main.ts prints, an object a line; `wrong` is empty where all is well. A model's logits with f16 weights against those with f32. */
 export type Line =
   | { readonly adapter: string; readonly f16: boolean }
@@ -5,7 +8,8 @@ export type Line =
   | {
       readonly case: string;
       readonly kind: "cpu" | "gpu";
-      readonly dtype: "f32" | "f16";
+      readonly form: Form;
+      readonly body: BodyName | null;
       readonly wrong: readonly string[];
     }
   | { readonly model: string; readonly cosine: number; readonly equal: boolean };

@@ -7,16 +7,24 @@ import { plan } from "../../src/core/plan.ts";
 import { type Gpu, openGpu } from "../../src/gpu/device.ts";
 import { compile } from "../../src/gpu/pipelines.ts";
 import * as kernels from "../../src/kernels.gen.ts";
+import { BODIES, type BodyName } from "../../src/ops/matmul_body.ts";
 import { createSession } from "../../src/session.ts";
-import { checkCase, halved, TESTED } from "../cases/check.ts";
+import { checkCase, type Form, halved, inBody, TESTED } from "../cases/check.ts";
 import { CASES } from "../cases/index.ts";
 import { Random } from "../cases/random.ts";
 import { smallModels } from "../small_models.ts";
 import { syntheticTensor } from "../synthetic.ts";
 import type { Line } from "./line.ts";
 
+/** Bodies in workgroup memory: the first for every case, the others for those that take them several tiles and slabs. */
+const TILES = (Object.keys(BODIES) as BodyName[]).filter((name) => BODIES[name].kernel === "tile");
+const SPANNING = [
+  "conv2d 1x1 [1, 40, 33, 8] -> 17 linear",
+  "conv2d 3x3 pad 1,1,1,1 residual [2, 4, 5, 5] -> 18 linear",
+];
+
 /** Of each family one. */
-const MODELS = ["tsm-mobilenetv2-online", "tsm-resnet50"];
+const MODELS = ["tsm-mobilenetv2-online", "tsm-resnet50", "vit", "stam"];
 
 const print = (line: Line): void => console.log(JSON.stringify(line));
 
@@ -33,7 +41,14 @@ async function tried(gpu: Gpu, work: () => Promise<readonly string[] | undefined
   }
 }
 
-/** Every kernel variant of every model and case, for both kinds of adapters, with f32 and with f16 weights. */
+/** How weights can be kept. */
+const forms = (f16: boolean): readonly Form[] => [
+  "f32",
+  "unpacked",
+  ...(f16 ? (["native", "arithmetic"] as const) : []),
+];
+
+/** Every kernel variant of every model and case, for both kinds of adapters, with f32 and with f16 weights; the cases below have more. */
 function variants(f16: boolean): Map<string, Dispatch> {
   const found = new Map<string, Dispatch>();
   for (const graph of [...smallModels(), ...CASES.map((c) => c.graph)])
@@ -56,17 +71,23 @@ for (const [name, d] of variants(gpu.caps.f16))
 for (const kernel of [kernels.frameFast, kernels.frameReference])
   print({ variant: kernel.name, wrong: await tried(gpu, async () => void (await compile(gpu.device, kernel, {}))) });
 for (const kind of ["cpu", "gpu"] as const)
-  for (const dtype of gpu.caps.f16 ? (["f32", "f16"] as const) : (["f32"] as const)) {
-    const on = { ...gpu, caps: { ...gpu.caps, kind } };
-    for (const opCase of TESTED.filter((c) => dtype === "f32" || halved(c, on.caps)))
-      print({ case: opCase.graph.name, kind, dtype, wrong: await tried(gpu, () => checkCase(on, opCase, dtype)) });
-  }
+  for (const form of forms(gpu.caps.f16))
+    for (const body of kind === "gpu" ? [null, ...TILES] : [null])
+      for (const opCase of TESTED) {
+        if (body && body !== TILES[0] && !SPANNING.includes(opCase.graph.name)) continue;
+        const own = { ...gpu, caps: { ...gpu.caps, kind } };
+        const on = body ? inBody(own, opCase.graph, body) : own;
+        if (!on || (form !== "f32" && !halved(opCase, on.caps))) continue;
+        const wrong = await tried(gpu, () => checkCase(on, opCase, form));
+        print({ case: opCase.graph.name, kind, form, body, wrong });
+      }
 /** Logits of a small model with synthetic weights. */
 async function logits(graph: Graph, dtype: "f32" | "f16"): Promise<Float32Array> {
   const weights = [...wantedTensors(graph)].map(([name, shape]) => [name, syntheticTensor(name, shape)] as const);
   using session = await createSession(gpu, graph, new Map(weights), { dtype });
-  const video = new Random(1).normal(...graph.inputs.video!.spec.shape);
-  return (await session.run({ video })).logits!;
+  const [name, input] = Object.entries(graph.inputs)[0]!;
+  const feeds = { [name]: new Random(1).normal(...input.spec.shape) };
+  return (await session.run(feeds)).logits!;
 }
 
 for (const graph of gpu.caps.f16 ? smallModels().filter(({ name }) => MODELS.includes(name)) : []) {

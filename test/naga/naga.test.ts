@@ -38,8 +38,10 @@ describe.skipIf(!wgpu)(wgpu ? "wgpu" : "wgpu, absent: node test/naga/install.mjs
     lines = await runInDeno(wgpu!);
   }, 300_000);
 
-  const cases = (kind: string, dtype: string) =>
-    lines.flatMap((line) => ("case" in line && line.kind === kind && line.dtype === dtype ? [line] : []));
+  const cases = (kind: string, form: string, body: string | null = null) =>
+    lines.flatMap((line) =>
+      "case" in line && line.kind === kind && line.form === form && line.body === body ? [line] : [],
+    );
   const wrong = (list: readonly { readonly wrong: readonly string[] }[]) => list.flatMap((line) => line.wrong);
 
   it("offers f16 on lavapipe", () => {
@@ -58,8 +60,17 @@ describe.skipIf(!wgpu)(wgpu ? "wgpu" : "wgpu, absent: node test/naga/install.mjs
   });
 
   it.each(["cpu", "gpu"])("gives f16 weights the answer of the numbers they hold, tiles for a %s", (kind) => {
-    expect(cases(kind, "f16").length).toBeGreaterThan(20);
-    expect(wrong(cases(kind, "f16"))).toEqual([]);
+    for (const form of ["native", "unpacked", "arithmetic"]) {
+      expect(cases(kind, form).length).toBeGreaterThan(20);
+      expect(wrong(cases(kind, form))).toEqual([]);
+    }
+  });
+
+  it.each(["f32", "native", "unpacked", "arithmetic"])("gives them in workgroup memory too, weights %s", (form) => {
+    const tiled = lines.flatMap((line) => ("case" in line && line.body !== null && line.form === form ? [line] : []));
+    expect(new Set(tiled.map(({ body }) => body)).size).toBeGreaterThan(5);
+    expect(tiled.length).toBeGreaterThan(30);
+    expect(wrong(tiled)).toEqual([]);
   });
 
   it("runs whole models with f16 weights near f32", () => {

@@ -131,6 +131,10 @@ describe("other files", () => {
     expect(tf.tensors.size).toBe(106);
     const zoo = await open("mobilenet_v2_1.0_onnxzoo7_backbone_fp32");
     expect(zoo).toMatchObject({ model: "mobilenetv2", classes: null, padding: "symmetric", folded: true, unknown: [] });
-    expect((await open("taesdxl_decoder")).model).toBeNull();
+    expect(await open("taef1_decoder")).toMatchObject({
+      model: "taesd-decoder",
+      latents: { decoder: { latent: 16, widths: [64], memory: false, pools: false } },
+      unknown: [],
+    });
   });
 });

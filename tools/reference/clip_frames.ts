@@ -1,5 +1,6 @@
 // Frames of a video file as a network's input [N, 3, side, side] in PyTorch's order: decoded in Chromium, scaled as PIL does.
 //   node tools/run.mjs tools/reference/clip_frames.ts OUT.safetensors WEIGHTS VIDEO:INDEX,INDEX,... [VIDEO:INDEX,... ...]
+// A number in the place of WEIGHTS: the short side is scaled to it, the centre cropped to a square, values from 0 to 1.
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -53,10 +54,20 @@ export async function clipImages(
   return { shape: [images.length / 3, 3, side, side], data: joined };
 }
 
+/** Frames as a latent auto-encoder takes them. */
+export const squares = (side: number): Preprocessing => ({
+  ...{ resize: side, crop: side, filter: "bilinear" },
+  ...{ mean: [0, 0, 0], std: [1, 1, 1] },
+});
+
+async function preprocessingFor(weights: string): Promise<Preprocessing> {
+  const checkpoint = await openCheckpoint(await fileSource(weights));
+  return preprocessingOf(checkpoint, recognise(checkpoint));
+}
+
 if (process.argv[1]?.includes("clip_frames")) {
   const [out, weights, ...clips] = process.argv.slice(2);
-  const checkpoint = await openCheckpoint(await fileSource(weights!));
-  const preprocessing = preprocessingOf(checkpoint, recognise(checkpoint));
+  const preprocessing = /^\d+$/.test(weights!) ? squares(Number(weights)) : await preprocessingFor(weights!);
   const wanted = clips.map((clip) => {
     const [path, list] = clip.split(":") as [string, string];
     return { path, indices: list.split(",").map(Number) };

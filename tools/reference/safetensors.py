@@ -4,6 +4,11 @@ import json
 import numpy as np
 
 DTYPES = {"float32": "F32", "int64": "I64"}
+TO_F32 = {
+    "F32": lambda data: np.frombuffer(data, np.float32),
+    "F16": lambda data: np.frombuffer(data, np.float16).astype(np.float32),
+    "BF16": lambda data: (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32),
+}
 
 
 def write(path, tensors, metadata):
@@ -24,14 +29,13 @@ def write(path, tensors, metadata):
 
 
 def read(path):
-    """({name: f32 array}, metadata) of a file whose tensors are all F32."""
+    """({name: f32 array}, metadata) of a file whose tensors are F32, F16 or BF16."""
     with open(path, "rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         data = file.read()
     metadata = header.pop("__metadata__", {})
     tensors = {}
     for name, entry in header.items():
-        assert entry["dtype"] == "F32", f"{name} is {entry['dtype']}"
         begin, end = entry["data_offsets"]
-        tensors[name] = np.frombuffer(data[begin:end], np.float32).reshape(entry["shape"])
+        tensors[name] = TO_F32[entry["dtype"]](data[begin:end]).reshape(entry["shape"])
     return tensors, metadata

@@ -17,7 +17,9 @@ The value is computed in f64 in the order written and rounded once to f32. The l
     cls_token, pos_embed   2 u - 1           (with or without `aggregate.`)
     *norm.weight, *norm1.weight, *norm2.weight   0.5 + u      (layer norm's scale)
     other *weight      (2 u - 1) * (sqrt(3) * sqrt(gain / fan_in)),   fan_in = the product of shape[1:]
+    *pool.1.weight     0.5 + u               (group norm's scale)
     image, video       4 * (u - 0.5)         (the network's input, already "normalised")
+    latent             6 * (u - 0.5)
 
     gain, by the last part of the unit's name:
         2      in front of a ReLU or ReLU6 (He): stem, expand, depthwise, last, conv1, conv2
@@ -25,6 +27,7 @@ The value is computed in f64 in the order written and rounded once to f32. The l
         2      fc1, linear1, and qkv, self_attn (in_proj_weight), so that attention's shares are uneven
         1      proj, fc2, out_proj, linear2
         0.5    nl.g          0.25   downsample          0.1   nl.theta, nl.phi
+        2      conv.0, conv.2    0.25   conv.4, pool.3    1   every other number, and conv (latent auto-encoders)
 
     num_batches_tracked (int64) is 1 everywhere.
 
@@ -47,6 +50,17 @@ GAIN = {
     "proj": 1.0, "fc2": 1.0, "out_proj": 1.0, "linear2": 1.0,
     "g": 0.5, "downsample": 0.25, "theta": 0.1, "phi": 0.1,
 }  # fmt: skip
+
+
+BLOCK_GAIN = {"conv.0": 2.0, "conv.2": 2.0, "conv.4": 0.25, "pool.3": 0.25}
+
+
+def gain(unit):
+    """The gain of a unit by the last part of its name, of a latent auto-encoder's numbered unit by the last two."""
+    last = unit.split(".")[-1]
+    if last == "conv" or last.isdigit():
+        return BLOCK_GAIN.get(".".join(unit.split(".")[-2:]), 1.0)
+    return GAIN[last]
 
 
 def fnv1a(text):
@@ -75,6 +89,8 @@ def tensor(name, shape):
     unit, _, leaf = name.rpartition(".")
     if name in ("image", "video"):
         value = 4 * (u - 0.5)
+    elif name == "latent":
+        value = 6 * (u - 0.5)
     elif leaf in ("cls_token", "pos_embed"):
         value = 2 * u - 1
     elif leaf.endswith("bias") or leaf == "running_mean":
@@ -83,11 +99,11 @@ def tensor(name, shape):
         value = 0.5 + u
     elif unit.endswith(".bn"):
         value = (0.5 + u) * (0.5 if unit.endswith(".conv3.bn") else 1.0)
-    elif unit.endswith(("norm", "norm1", "norm2")):
+    elif unit.endswith(("norm", "norm1", "norm2", "pool.1")):
         value = 0.5 + u
     else:
         fan_in = math.prod(shape[1:])
-        value = (2 * u - 1) * (math.sqrt(3) * math.sqrt(GAIN[unit.split(".")[-1]] / fan_in))
+        value = (2 * u - 1) * (math.sqrt(3) * math.sqrt(gain(unit) / fan_in))
     return value.astype(np.float32).reshape(shape)
 
 

@@ -29,7 +29,7 @@ def run(options, variant, seed):
     name = f"ablation-{variant}-{seed}"
     command = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "train.py"),
                "--data", options.data, "--work", options.work, "--shards", str(options.shards), "--name", name,
-               "--variant", variant, "--seed", str(seed), "--steps", str(options.steps), "--every", str(options.steps)]
+               "--variant", variant, "--seed", str(seed), "--steps", str(options.steps), "--small-steps", "0", "--every", str(options.steps)]
     subprocess.run(command, check=True)
     saved = torch.load(os.path.join(options.work, f"{name}.pt"), map_location="cpu", weights_only=False)
     net = MotionNet(len(CLASSES), use_shift=variant != "no-shift")

@@ -30,8 +30,8 @@ def outline(random, size):
     return cv2.GaussianBlur(mask, (0, 0), random.uniform(0.6, 2.5))
 
 
-def put_in_front(random, clip, frames, steps, area):
-    """Moves a cut-out of `frames` over `clip` along steps [n - 1, 3]; returns the clip and areas [n]."""
+def put_in_front(random, clip, frames, steps, area, turn):
+    """Moves a cut-out of `frames` over `clip` along steps [n - 1, 3], turning it by `turn` a frame; the clip and areas [n]."""
     count, size = clip.shape[0], clip.shape[1]
     extent = size * np.sqrt(area / 0.5)  # a lump covers about half of its square
     height, width = frames[0].shape[:2]
@@ -46,7 +46,8 @@ def put_in_front(random, clip, frames, steps, area):
     for t in range(count):
         scale = extent * np.exp(travel[t, 2] + scale0) / grain
         x, y = (middle + travel[t, :2]) * size
-        matrix = np.float32([[scale, 0, x - scale * grain / 2], [0, scale, y - scale * grain / 2]])
+        cos, sin = scale * np.cos(turn * (t - count / 2)), scale * np.sin(turn * (t - count / 2))
+        matrix = np.float32([[cos, -sin, x - (cos - sin) * grain / 2], [sin, cos, y - (sin + cos) * grain / 2]])
         patch = cv2.resize(texture[t], (grain, grain), interpolation=cv2.INTER_AREA)
         alpha = cv2.warpAffine(mask, matrix, (size, size))[:, :, None]
         moved = cv2.warpAffine(patch, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
@@ -96,12 +97,26 @@ def _steps_for(random, label, count, steady):
             return steps, labels
 
 
-def make_clip(random, footage, count, label=None, steady=False, harsh=True):
+RESTING = 0.03  # less of the picture than this changes by itself in a scene that stands still
+
+
+def _background(random, footage, poses, count, plain, least, calm):
+    """The view carried along the path [count, size, size, 3], and the share of it that moves by itself [count]."""
+    while True:
+        frames, view = _view(random, footage, poses, count, plain, least)
+        size = int(random.choice([128, 160, 192, 224, 256], p=[0.3, 0.25, 0.2, 0.15, 0.1]))
+        clip = recolour(random)(carry(random, frames, poses, view, size))
+        busy = own_motion(clip)
+        if not calm or busy.max() <= RESTING:
+            return clip, busy
+
+
+def make_clip(random, footage, count, label=None, steady=False, harsh=True, calm=False):
     """One clip [count, SIZE, SIZE, 3] uint8 RGB with its labels [count].
 
     `steady` gives test clips: one clear motion from first to last, no change of motion. `harsh` lets in
     views without structure, strong noise, rates at which the codec itself invents motion, and something
-    that moves across in front of a moving camera.
+    that moves across in front of a moving camera. `calm` puts subjects in front of scenes that stand still only.
     """
     label = int(random.choice(len(_SHARES), p=_SHARES / _SHARES.sum())) if label is None else label
     if label == STILL and not steady and random.random() < 0.35:
@@ -109,13 +124,11 @@ def make_clip(random, footage, count, label=None, steady=False, harsh=True):
     steps, labels = _steps_for(random, label, count, steady)
     poses = poses_of(steps, random.uniform(-0.15, 0.15) if random.random() < 0.7 else 0.0)
     least = 0.5 if not harsh else 0.0 if random.random() < 0.1 else 0.3
-    frames, view = _view(random, footage, poses, count, label == STILL or label >= CAMERA_COUNT, least)
-    size = int(random.choice([128, 160, 192, 224, 256], p=[0.3, 0.25, 0.2, 0.15, 0.1]))
-    clip = recolour(random)(carry(random, frames, poses, view, size))
-    busy = own_motion(clip)
-    if label >= CAMERA_COUNT or (harsh and random.random() < 0.2):
+    subject = label >= CAMERA_COUNT
+    clip, busy = _background(random, footage, poses, count, label == STILL or subject, least, calm and subject)
+    if subject or (harsh and random.random() < (0.2 if steady or label != STILL else 0.45)):
         clip, labels = _with_subject(random, footage, clip, labels, label, steady)
-    resting = (labels == STILL) & (steps_are_quiet(steps)) & (busy > 0.03)
+    resting = (labels == STILL) & (steps_are_quiet(steps)) & (busy > RESTING)
     labels = np.where(resting, CAMERA_STILL, labels)
     clip = encode(random, expose(random, clip, harsh), harsh)
     method = cv2.INTER_AREA if random.random() < 0.6 else cv2.INTER_LINEAR
@@ -129,7 +142,7 @@ def _unaltered(random, footage, count):
     side, left = min(height, width), random.integers(0, max(1, width - min(height, width)))
     left = left if random.random() < 0.5 else (width - side) // 2
     clip = np.stack([np.ascontiguousarray(frame[:side, left:left + side]) for frame in frames])
-    labels = np.where(own_motion(clip) > 0.03, CAMERA_STILL, STILL)
+    labels = np.where(own_motion(clip) > RESTING, CAMERA_STILL, STILL)
     labels[0] = IGNORE
     if random.random() < 0.5:
         size = int(random.choice([128, 192, 256]))
@@ -152,7 +165,11 @@ def _with_subject(random, footage, clip, labels, label, steady):
     steps, moves = subject_path(random, subject, count - 1, 0.075 if steady else 0.13)
     if steady and subject:
         steps, moves = _steadied(steps, moves, label)
-    clip, areas = _visibly(random, clip, footage, steps, area)
+    turn = 0.0 if steady else _turn(random, subject)
+    if turn and subject is None and label == STILL:
+        moves = np.where(moves == STILL, CAMERA_STILL, moves)
+        area = random.uniform(0.05, 0.6)
+    clip, areas = _visibly(random, clip, footage, steps, area, turn)
     if label >= CAMERA_COUNT:
         labels = np.where((moves == label) & (areas < (0.05 if steady else 0.5 * area)), CAMERA_STILL, moves)
     elif label == STILL:
@@ -160,10 +177,17 @@ def _with_subject(random, footage, clip, labels, label, steady):
     return clip, labels
 
 
-def _visibly(random, clip, footage, steps, area):
+def _turn(random, subject):
+    """Radians a frame: what turns in front of a still camera, as a kettle that pours, is no rolling camera."""
+    if subject is not None:
+        return random.normal(0, 0.01) if random.random() < 0.3 else 0.0
+    return random.choice([-1, 1]) * np.exp(random.uniform(np.log(0.01), np.log(0.12))) if random.random() < 0.5 else 0.0
+
+
+def _visibly(random, clip, footage, steps, area, turn):
     """Puts something in front that differs from what is behind it; tries four times."""
     for _ in range(4):
-        result, areas = put_in_front(random, clip, footage.base(random, len(clip)), steps, area)
+        result, areas = put_in_front(random, clip, footage.base(random, len(clip)), steps, area, turn)
         middle = len(clip) // 2
         if np.abs(result[middle] - clip[middle]).mean() > 14 * areas[middle]:
             break

@@ -15,7 +15,7 @@ from sources import Footage
 
 SHARD, FRAMES = 128, 12
 SEEN = 10  # frames of a clip that a training step sees: as far back as ten shifts reach
-_SPLIT_SEED = {"train": 1, "validation": 2, "test": 3, "hard": 4}
+_SPLIT_SEED = {"train": 1, "validation": 2, "test": 3, "busy": 3, "hard": 4}
 
 
 def _make_shard(task):
@@ -30,7 +30,8 @@ def _make_shard(task):
     for i in range(SHARD):
         # The others hold every class equally often, in one clear motion per clip.
         label = None if split == "train" else i % 16
-        clips[i], labels[i] = make_clip(random, footage, FRAMES, label, split != "train", split in ("train", "hard"))
+        clips[i], labels[i] = make_clip(random, footage, FRAMES, label, split != "train", split in ("train", "hard"),
+                                         split == "test")
     np.save(target + ".clips.npy", clips)
     np.save(target + ".labels.npy", labels)
     return index
@@ -70,12 +71,25 @@ def turned(clip, labels, random):
     return clip, labels
 
 
-def to_input(clip):
+def recoloured(clip, random):
+    """Half of the time other colours: channels swapped, and a curve for each."""
+    if random.random() < 0.5:
+        return clip
+    level = np.arange(256) / 255
+    curves = [255 * np.clip(random.uniform(0.6, 1.3) * level**random.uniform(0.6, 1.6) + random.uniform(-0.1, 0.1), 0, 1)
+              for _ in range(3)]
+    order = random.permutation(3)
+    return np.stack([np.uint8(curve)[clip[..., channel]] for curve, channel in zip(curves, order)], -1)
+
+
+def to_input(clip, size=INPUT):
     """A rendered clip [n, SIZE, SIZE, 3] at the network's size."""
-    return np.stack([cv2.resize(frame, (INPUT, INPUT), interpolation=cv2.INTER_AREA) for frame in clip])
+    if clip.shape[1] == size:
+        return np.array(clip)
+    return np.stack([cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA) for frame in clip])
 
 
-def seen(clip, labels, random):
+def seen(clip, labels, random, size=INPUT):
     """SEEN frames from a random start, half of the time without a random eighth of the picture."""
     start = random.integers(FRAMES - SEEN + 1)
     clip, labels = clip[start:start + SEEN], labels[start:start + SEEN].copy()
@@ -84,25 +98,27 @@ def seen(clip, labels, random):
         kept = SIZE * 7 // 8
         top, left = random.integers(SIZE - kept + 1, size=2)
         clip = clip[:, top:top + kept, left:left + kept]
-    return to_input(clip), labels
+    return to_input(clip, size), labels
 
 
 def local_motion(clip, flow):
     """Motion of the content since the previous frame [n, 2, S / 4, S / 4] in pixels; NaN-free, 99 = unknown."""
     grey = [cv2.GaussianBlur(cv2.cvtColor(np.ascontiguousarray(f), cv2.COLOR_RGB2GRAY), (0, 0), 0.8) for f in clip]
-    out = np.full((len(clip), 2, INPUT // 4, INPUT // 4), 99, np.float32)
+    cells = clip.shape[1] // 4
+    out = np.full((len(clip), 2, cells, cells), 99, np.float32)
     for t in range(1, len(clip)):
         back = flow.calc(grey[t], grey[t - 1], None)
-        out[t] = -cv2.resize(back, (INPUT // 4, INPUT // 4), interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
+        out[t] = -cv2.resize(back, (cells, cells), interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
     return out
 
 
 class Batches:
-    """Random batches, prepared by a thread: clips [n, SEEN, INPUT, INPUT, 3] uint8, labels [n, SEEN] and
-    local motion [n, SEEN, 2, INPUT / 4, INPUT / 4]."""
+    """Random batches, prepared by a thread: clips [n, SEEN, S, S, 3] uint8, labels [n, SEEN] and
+    local motion [n, SEEN, 2, S / 4, S / 4]; S = size_of(number of the batch, from `first` on)."""
 
-    def __init__(self, folder, batch, seed, shuffle_time=False):
+    def __init__(self, folder, batch, seed, shuffle_time=False, first=0, size_of=lambda number: INPUT):
         self.folder, self.batch, self.shuffle_time = folder, batch, shuffle_time
+        self.first, self.size_of = first, size_of
         self.random = np.random.default_rng(seed)
         self.queue = queue.Queue(maxsize=6)
         threading.Thread(target=self._fill, daemon=True).start()
@@ -112,13 +128,14 @@ class Batches:
         while True:
             if round_number % 200 == 0:
                 shards = open_shards(self.folder, "train")
+            size = self.size_of(self.first + round_number)
             round_number += 1
             clips, labels, flows = [], [], []
             for _ in range(self.batch):
                 frames, marks = shards[self.random.integers(len(shards))]
                 index = self._pick(marks)
-                clip, mark = seen(frames[index], marks[index], self.random)
-                clip, mark = turned(clip, mark, self.random)
+                clip, mark = seen(frames[index], marks[index], self.random, size)
+                clip, mark = turned(recoloured(clip, self.random), mark, self.random)
                 if self.shuffle_time:
                     clip = clip[self.random.permutation(len(clip))]
                 clips.append(clip)

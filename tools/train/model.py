@@ -12,7 +12,7 @@ from torch.nn import functional as F
 _STAGES = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SHIFT_DIVISOR = 8
-INPUT = int(os.environ.get("KINEMA_MOTION_INPUT", 96))  # pixels a side; ablation.py trains smaller ones
+INPUT = int(os.environ.get("KINEMA_MOTION_INPUT", 128))  # pixels a side; ablation.py trains smaller ones
 
 
 def shift(x, frames, state=None):

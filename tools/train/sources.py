@@ -74,9 +74,9 @@ class Footage:
 
     def __init__(self, data, cache, split):
         self.clips = []
-        self.natural = split == "test"  # as filmed: forward, at its own speed
+        self.natural = split in ("test", "busy")  # as filmed: forward, at its own speed
         for name in clip_paths(data):
-            if split_of(name) == ("test" if split == "hard" else split):
+            if split_of(name) == ("test" if split in ("busy", "hard") else split):
                 path = os.path.join(cache, name.replace("/", "_") + ".npy")
                 self.clips.append((name, np.load(path, mmap_mode="r"), float(np.load(path + ".fps.npy"))))
         # The photos show one room: they are all training material, so that no test shares it.

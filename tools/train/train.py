@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from classes import CAMERA_COUNT, CAMERA_STILL, CLASSES, IGNORE, STILL, camera_group
 from dataset import SEEN, Batches, make_shards, open_shards, to_input
-from model import FlowHeads, MotionNet, load_backbone, normalise
+from model import INPUT, FlowHeads, MotionNet, load_backbone, normalise
 from motion_start import start_motion
 from optimiser import RelativeAdam
 from sources import build_cache
@@ -135,7 +135,8 @@ def train(options):
     keep_freed_memory()
     shards = os.path.join(options.work, "shards")
     run, losses, start = Run(options), [], time.time()
-    batches = Batches(shards, options.batch, [options.seed, run.step], options.variant == "shuffled")
+    size_of = lambda step: INPUT * 3 // 4 if step < options.small_steps else INPUT  # noqa: E731
+    batches = Batches(shards, options.batch, [options.seed, run.step], options.variant == "shuffled", run.step, size_of)
     validation = open_shards(shards, "validation")
     while run.step < options.steps:
         losses.append(run.advance(*batches.next()))
@@ -154,8 +155,9 @@ def main():
     parser.add_argument("--name", default="motion", help="name of the checkpoint in the work folder")
     parser.add_argument("--variant", default="shift", choices=["shift", "no-shift", "shuffled"])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--shards", type=int, default=100, help="training shards of 128 clips")
-    parser.add_argument("--steps", type=int, default=3400)
+    parser.add_argument("--shards", type=int, default=132, help="training shards of 128 clips")
+    parser.add_argument("--steps", type=int, default=4800)
+    parser.add_argument("--small-steps", type=int, default=3400, help="the first steps see pictures of 3/4 of the side")
     parser.add_argument("--batch", type=int, default=8, help=f"clips of {SEEN} frames")
     parser.add_argument("--rate", type=float, default=0.015)
     parser.add_argument("--flow", type=float, default=1.0, help="weight of the local motion's loss")

@@ -1,7 +1,8 @@
 // `kinema run` and `kinema verify` in the page. Called over RPC.
 import { openGpu } from "../../gpu/device.ts";
 import type { ModelName } from "../../models/index.ts";
-import { type NamedTensor, readTensors, runModel } from "../../run.ts";
+import type { DType } from "../../precision.ts";
+import { INPUT_NAMES, type NamedTensor, readTensors, runModel } from "../../run.ts";
 import { openCheckpoint } from "../../weights/checkpoint.ts";
 import { fromUrl } from "../../weights/url_source.ts";
 import type { Report } from "./report.ts";
@@ -15,7 +16,7 @@ export interface TensorArgs {
   readonly inputUrl: string;
   readonly model: ModelName;
   readonly padding?: "symmetric" | "same";
-  readonly dtype?: "f32" | "f16";
+  readonly dtype?: DType;
   readonly activationBytes?: number;
   /** Intermediate tensors to return as well; `all`: those that the input file names too. */
   readonly taps?: readonly string[] | "all";
@@ -27,9 +28,6 @@ export interface TensorResult {
   readonly ms: { readonly prepare: number; readonly run: number };
   readonly tensors: readonly (NamedTensor & { readonly name: string })[];
 }
-
-/** Names an input file gives to a model's input. */
-export const INPUT_NAMES = ["video", "image"];
 
 /** Runs a model on named tensors; the same call in the page as in Node. */
 export async function tensors(args: TensorArgs, report: Report, signal: AbortSignal): Promise<TensorResult> {

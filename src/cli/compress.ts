@@ -1,0 +1,128 @@
+import { stat } from "node:fs/promises";
+import { basename } from "node:path";
+import { CODES_TRACK, COMPRESSOR_SIZE, compressorOf } from "../compressor.ts";
+import { fail } from "../core/fail.ts";
+import { pageBundle, shippedCompressor } from "../host/bundle.ts";
+import { launchBrowser } from "../host/chromium.ts";
+import { fileSource } from "../host/file_source.ts";
+import type { CompressionInfo, OpenCompressionArgs } from "../host/page/compress.ts";
+import { openPage } from "../host/page.ts";
+import { nodeStoreFile } from "../host/store_file.ts";
+import {
+  type Codes,
+  createStore,
+  openStore,
+  resumeStore,
+  type StoreDescription,
+  type StoreWriter,
+} from "../store/index.ts";
+import { openCheckpoint } from "../weights/checkpoint.ts";
+import { pixelsPerCode } from "../weights/compressor.ts";
+import type { Command, CommandContext } from "./command.ts";
+import { checkPlace } from "./output.ts";
+
+const DEFAULT_RATE = "192";
+
+/** `kinema compress VIDEO OUT.kvc`. */
+export const compressCommand: Command = {
+  name: "compress",
+  summary: "turn a video into a store of codes",
+  positionals: [
+    { name: "VIDEO", text: "an .mp4, .mov, .webm or .mkv file" },
+    { name: "OUT", text: "the .kvc file; one that was broken off goes on where it ends" },
+  ],
+  flags: [
+    {
+      name: "rate",
+      value: "RATE",
+      allowed: ["30", "192", "384"],
+      text: `raw bytes for a byte of codes (default ${DEFAULT_RATE})`,
+    },
+    {
+      name: "size",
+      value: "PIXELS",
+      allowed: "count",
+      text: `side of the centre square that is kept, scaled to so many pixels (default ${COMPRESSOR_SIZE})`,
+    },
+    { name: "weights", value: "FILE", text: "a compressor of your own, in the place of --rate" },
+  ],
+  run: compress,
+};
+
+async function compress({ args, signal, progress, print, note }: CommandContext): Promise<void> {
+  const [video, out] = [args.positional("VIDEO"), args.positional("OUT")];
+  const rate = args.text("rate") ?? DEFAULT_RATE;
+  const weights =
+    args.text("weights") ??
+    shippedCompressor(rate) ??
+    fail("usage", `no compressor for rate ${rate}; give --weights FILE, a kinema-compressor .safetensors file`);
+  await checkPlace(out, "OUT");
+  if ((await fileSource(video)).size === 0) fail("bad-video", `${video} is empty; give a video file`);
+  const side = pixelsPerCode(compressorOf(await openCheckpoint(await fileSource(weights))));
+  const size = args.count("size") ?? COMPRESSOR_SIZE;
+  // Two codes a side at least: reflection needs a neighbour.
+  if (size % side !== 0 || size < 2 * side)
+    fail(
+      "usage",
+      `--size ${size}: codes cover ${side} x ${side} pixels; give a multiple of ${side} from ${2 * side} on`,
+    );
+  const browser = await launchBrowser({ onFirst: note, signal });
+  try {
+    const page = await openPage(browser, { bundle: pageBundle() });
+    const call: OpenCompressionArgs = {
+      videoUrl: page.file(video),
+      videoName: basename(video),
+      weightsUrl: page.file(weights),
+      weightsName: weights,
+      size,
+    };
+    const onProgress = (value: unknown) => {
+      const { phase, fraction } = value as { phase: string; fraction: number };
+      progress.update(phase, fraction);
+    };
+    const info = await page.call<CompressionInfo>("openCompression", call, { signal, onProgress });
+    const writer = await openOutput(out, info.description);
+    const from = writer.steps(CODES_TRACK);
+    if (from > 0) note(`${out}: ${from} of ${info.steps} steps are there; going on`);
+    try {
+      // What is committed stays readable whatever ends this: a kill loses a chunk at most, Ctrl-C nothing.
+      while (writer.steps(CODES_TRACK) < info.steps) {
+        const codes = await page.call<Codes | null>("nextCodes", { from }, { signal });
+        if (!codes) break;
+        await writer.append(codes, CODES_TRACK);
+        progress.update("compress", writer.steps(CODES_TRACK) / info.steps);
+      }
+    } finally {
+      await writer.close();
+    }
+    print(await summary(out, info, rate));
+  } finally {
+    await browser.close();
+  }
+}
+
+/** A new store, or one of the same video and weights to go on with. */
+async function openOutput(path: string, description: StoreDescription): Promise<StoreWriter> {
+  const there = await stat(path).catch(() => null);
+  if (!there || there.size === 0) return createStore(await nodeStoreFile(path, { create: "replace" }), description);
+  // Looked at first: going on with a store cuts off what is torn at its end.
+  const held = await openStore(await fileSource(path));
+  if (JSON.stringify(held.description) !== JSON.stringify(description))
+    fail("bad-input", `${path} is there already and holds other codes; give another name, or remove it`);
+  const file = await nodeStoreFile(path);
+  try {
+    return await resumeStore(file);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+async function summary(out: string, { adapter, description, steps }: CompressionInfo, rate: string): Promise<string> {
+  const { size } = await stat(out);
+  const [track] = description.tracks;
+  const stride = track?.kind === "codes" ? track.stride[0] : 1;
+  const raw = steps * stride * description.width * description.height * 3;
+  const seconds = (steps * stride * description.fps[1]) / description.fps[0];
+  return `${out}: ${seconds.toFixed(2)} s of ${description.width} x ${description.height} in ${(size / 1e6).toFixed(3)} MB, raw over file ${(raw / size).toFixed(0)} (codes of fixed length: ${rate}); on ${adapter}\n`;
+}

@@ -1,0 +1,51 @@
+import { rm } from "node:fs/promises";
+import { fail } from "../core/fail.ts";
+import { fileSource } from "../host/file_source.ts";
+import { nodeStoreFile } from "../host/store_file.ts";
+import { cutRange, cutStore } from "../store/cut.ts";
+import { createStore, openStore } from "../store/index.ts";
+import type { Command } from "./command.ts";
+import { formatTime, parseTime } from "./time.ts";
+
+/** Chunks a cut commits together: a crash costs it nothing that the source does not have. */
+const CHUNKS_PER_COMMIT = 64;
+
+/** `kinema cut IN.kvc OUT.kvc [--from T] [--to T]`. */
+export const cutCommand: Command = {
+  name: "cut",
+  summary: "copy a part of a store of codes, without decoding it",
+  positionals: [
+    { name: "IN", text: "a .kvc file" },
+    { name: "OUT", text: "the file to make; it must not be there yet" },
+  ],
+  flags: [
+    { name: "from", value: "TIME", text: "where the part begins, in seconds or h:m:s (default 0)" },
+    { name: "to", value: "TIME", text: "where it ends (default: the end)" },
+  ],
+  async run({ args, signal, progress, note }) {
+    const from = parseTime(args.text("from") ?? "0", "from");
+    const to = args.text("to") === undefined ? Number.POSITIVE_INFINITY : parseTime(args.text("to")!, "to");
+    if (to <= from) fail("usage", `--to ${args.text("to")} is not after --from ${args.text("from") ?? 0}`);
+    const reader = await openStore(await fileSource(args.positional("IN")));
+    const range = cutRange(reader, from, to);
+    const { fps } = reader.description;
+    const at = (frame: number) => formatTime((frame * fps[1]) / fps[0]);
+    if (range.end === range.first)
+      fail("bad-input", `${args.positional("IN")} has nothing from ${formatTime(from)} on`);
+    const out = args.positional("OUT");
+    const file = await nodeStoreFile(out, { create: "new" });
+    try {
+      const writer = await createStore(file, reader.description, { chunksPerCommit: CHUNKS_PER_COMMIT });
+      await cutStore(reader, writer, range, (share) => {
+        signal.throwIfAborted();
+        progress.update("cut", share);
+      });
+      await writer.close();
+    } catch (error) {
+      await file.close();
+      await rm(out, { force: true });
+      throw error;
+    }
+    note(`${out}: ${at(range.first)} to ${at(range.end)} of ${args.positional("IN")}`);
+  },
+};

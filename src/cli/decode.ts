@@ -1,0 +1,85 @@
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { fail } from "../core/fail.ts";
+import { pageBundle, shippedCompressor } from "../host/bundle.ts";
+import { launchBrowser } from "../host/chromium.ts";
+import { fileSource } from "../host/file_source.ts";
+import type { DecodedPieces, DecodingInfo, OpenDecodingArgs } from "../host/page/decode_store.ts";
+import { openPage } from "../host/page.ts";
+import { openStore } from "../store/index.ts";
+import type { Command, CommandContext } from "./command.ts";
+import { checkPlace } from "./output.ts";
+
+/** `kinema decode IN.kvc OUT.webm`. */
+export const decodeCommand: Command = {
+  name: "decode",
+  summary: "turn a store of codes back into a video",
+  positionals: [
+    { name: "IN", text: "a .kvc file" },
+    { name: "OUT", text: "the .webm file" },
+  ],
+  flags: [
+    { name: "from", value: "SECONDS", text: "where to begin (default: the beginning)" },
+    { name: "to", value: "SECONDS", text: "where to end (default: the end)" },
+    {
+      name: "weights",
+      value: "FILE",
+      text: "the compressor that the store was written with (default: the one it names)",
+    },
+  ],
+  run: decode,
+};
+
+async function decode({ args, signal, progress, print, note }: CommandContext): Promise<void> {
+  const [input, out] = [args.positional("IN"), args.positional("OUT")];
+  const [from, to] = [time(args.text("from"), "--from"), time(args.text("to"), "--to")];
+  await checkPlace(out, "OUT");
+  const { description } = await openStore(await fileSource(input));
+  const track = description.tracks.find((one) => one.kind === "codes");
+  if (!track) fail("unsupported", `${input} has no track of codes; there is nothing to decode`);
+  const rate = /^kinema-compressor-(\w+)$/.exec(track.model)?.[1] ?? "";
+  const weights =
+    args.text("weights") ??
+    shippedCompressor(rate) ??
+    fail("usage", `${input} was written by ${track.model}, which is not here; give its file with --weights`);
+  const browser = await launchBrowser({ onFirst: note, signal });
+  const part = `${out}.${process.pid}.part`;
+  let file: FileHandle | null = null;
+  try {
+    const page = await openPage(browser, { bundle: pageBundle() });
+    const call: OpenDecodingArgs = {
+      storeUrl: page.file(input),
+      storeName: input,
+      weightsUrl: page.file(weights),
+      weightsName: weights,
+      ...(from === undefined ? {} : { from }),
+      ...(to === undefined ? {} : { to }),
+    };
+    const onProgress = (value: unknown) => {
+      const { phase, fraction } = value as { phase: string; fraction: number };
+      progress.update(phase, fraction);
+    };
+    const info = await page.call<DecodingInfo>("openDecoding", call, { signal, onProgress });
+    file = await open(part, "w");
+    for (let done = false; !done; ) {
+      const next = await page.call<DecodedPieces>("nextPieces", null, { signal });
+      for (const { position, bytes } of next.pieces) await file.write(bytes, 0, bytes.length, position);
+      progress.update("decode", next.frames / info.frames);
+      done = next.done;
+    }
+    await file.close();
+    file = null;
+    await rename(part, out);
+    print(`${out}: ${info.frames} frames of ${info.width} x ${info.height}; decoded on ${info.adapter}\n`);
+  } finally {
+    await file?.close();
+    await rm(part, { force: true });
+    await browser.close();
+  }
+}
+
+/** A time in seconds, from 0. */
+function time(text: string | undefined, flag: string): number | undefined {
+  if (text === undefined) return undefined;
+  if (!/^\d{1,9}(\.\d{1,9})?$/.test(text)) fail("usage", `${flag} ${text}: give seconds, such as 12.5`);
+  return Number(text);
+}

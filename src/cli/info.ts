@@ -1,0 +1,121 @@
+import { fileSource } from "../host/file_source.ts";
+import { bitsOf, type CodesTrack, codesPerStep, framesPerStep, stepRate, type Track } from "../store/description.ts";
+import { openStore, type StepRange, type StoreReader } from "../store/index.ts";
+import type { Command, CommandContext } from "./command.ts";
+import { printable } from "./printable.ts";
+import { formatTime } from "./time.ts";
+
+/** `kinema info FILE.kvc [--json]`. */
+export const infoCommand: Command = {
+  name: "info",
+  summary: "say what a store of codes holds, and which of it is damaged",
+  positionals: [{ name: "FILE", text: "a .kvc file" }],
+  flags: [{ name: "json", text: "print one JSON object" }],
+  async run(context) {
+    const source = await fileSource(context.args.positional("FILE"));
+    const reader = await openStore(source);
+    const tracks: TrackReport[] = [];
+    for (const track of reader.description.tracks) tracks.push(await reportTrack(reader, track, context));
+    const { width, height, fps, source: origin } = reader.description;
+    const { generation, faults, size } = reader;
+    const report = { file: source.name, size: source.size, width, height, fps, source: origin, generation };
+    const spare = source.size - size;
+    const whole = faults.length === 0 && tracks.every(({ lost }) => lost.length === 0);
+    const all: StoreReport = { ...report, whole, faults, uncommittedBytes: Math.max(0, spare), tracks };
+    context.print(context.args.has("json") ? `${JSON.stringify(all, null, 2)}\n` : asText(all));
+  },
+};
+
+interface TrackReport {
+  readonly track: Track;
+  readonly steps: number;
+  readonly seconds: number;
+  readonly chunks: number;
+  /** Bytes of payloads, and what they would be with every code packed. */
+  readonly bytes: number;
+  readonly packedBytes: number | null;
+  readonly codecs: Readonly<Record<string, number>>;
+  readonly lost: readonly StepRange[];
+}
+
+interface StoreReport {
+  readonly file: string;
+  readonly size: number;
+  readonly width: number;
+  readonly height: number;
+  readonly fps: readonly [number, number];
+  readonly source?: string | undefined;
+  readonly generation: number;
+  readonly whole: boolean;
+  readonly faults: readonly string[];
+  readonly uncommittedBytes: number;
+  readonly tracks: readonly TrackReport[];
+}
+
+async function reportTrack(
+  reader: StoreReader,
+  track: Track,
+  { progress, signal }: CommandContext,
+): Promise<TrackReport> {
+  const steps = reader.steps(track.name);
+  const codecs: Record<string, number> = {};
+  let [chunks, bytes] = [0, 0];
+  const lost = await reader.check(track.name, (entry, chunk) => {
+    signal.throwIfAborted();
+    chunks++;
+    if (chunk) bytes += chunk.payload.byteLength;
+    if (chunk) codecs[chunk.codec] = (codecs[chunk.codec] ?? 0) + 1;
+    progress.update(`track ${track.name}`, (entry.first + entry.steps) / steps);
+  });
+  const good = steps - lost.reduce((sum, range) => sum + Math.min(range.steps, steps - range.first), 0);
+  const packedBytes = track.kind === "codes" ? Math.ceil((good * bitsPerStep(track)) / 8) : null;
+  const seconds = steps / stepRate(reader.description, track);
+  return { track, steps, seconds, chunks, bytes, packedBytes, codecs, lost };
+}
+
+const bitsPerStep = (track: CodesTrack): number =>
+  (codesPerStep(track) / track.codebooks.length) * track.codebooks.reduce((sum, book) => sum + bitsOf(book), 0);
+
+function asText(report: StoreReport): string {
+  const { file, size, width, height, fps, source, generation, faults, uncommittedBytes, tracks } = report;
+  const rate = fps[1] === 1 ? `${fps[0]}` : (fps[0] / fps[1]).toFixed(3);
+  const rows: [string, string][] = [
+    ["file", printable(file)],
+    ["size", `${size} bytes, ${generation} commits`],
+    ["video", `${width} x ${height}, ${rate} frames/s`],
+  ];
+  if (source !== undefined) rows.push(["source", printable(source)]);
+  for (const track of tracks) rows.push(...trackRows(report, track));
+  for (const fault of faults) rows.push(["fault", fault]);
+  if (uncommittedBytes > 0) rows.push(["torn", `${uncommittedBytes} bytes that were never committed`]);
+  const labels = rows.map(([label]) => `${label}:`);
+  const longest = Math.max(...labels.map((label) => label.length));
+  return `${rows.map(([, value], i) => `${labels[i]!.padEnd(longest)} ${value}`).join("\n")}\n`;
+}
+
+function trackRows(
+  { width, height, fps }: StoreReport,
+  { track, steps, seconds, chunks, bytes, packedBytes, codecs, lost }: TrackReport,
+): [string, string][] {
+  const per = framesPerStep(track);
+  const rows: [string, string][] = [["track", track.name]];
+  if (track.kind === "codes") {
+    const [t, h, w] = track.stride;
+    const books = track.codebooks.map(({ kind, size, levels }) => `${kind} ${levels?.join("x") ?? size}`);
+    rows.push(["  model", `${printable(track.model)}, ${track.quantiser.slice(0, 16)}`]);
+    rows.push(["  codes", `${track.grid.join(" x ")} of ${books.join(" + ")}, one per ${t} x ${h} x ${w}`]);
+  } else rows.push(["  holds", printable(track.format)]);
+  rows.push(["  length", `${formatTime(seconds)}, ${steps} steps of ${per} ${per === 1 ? "frame" : "frames"}`]);
+  const written = Object.entries(codecs).map(([codec, count]) => `${count} ${codec}`);
+  rows.push(["  chunks", `${chunks}${written.length > 0 ? `: ${written.join(", ")}` : ""}`]);
+  if (track.kind === "codes" && packedBytes) {
+    const share = ((100 * bytes) / packedBytes).toFixed(1);
+    const rate = (24 * width * height * per) / bitsPerStep(track);
+    rows.push(["  bytes", `${bytes}, ${share} % of packed codes, which are 1/${rate.toFixed(1)} of RGB`]);
+  } else rows.push(["  bytes", `${bytes}`]);
+  const at = (step: number) => formatTime((step * per * fps[1]) / fps[0]);
+  for (const { first, steps: count } of lost) {
+    rows.push(["  lost", `${at(first)} to ${at(first + count)}, steps ${first} to ${first + count - 1}`]);
+  }
+  return rows;
+}

@@ -1,0 +1,69 @@
+// How weights are kept and multiplied on an adapter: asked for by the caller, chosen by measurement.
+import { type BlockTimes, type Form, measureForms } from "./ceilings.ts";
+import type { HalfForm } from "./core/op.ts";
+import type { Gpu } from "./gpu/device.ts";
+import type { SessionOptions } from "./session.ts";
+
+/**
+ * `f32`: all in f32. `f16`: matrix weights are kept as f16, in the form that this adapter multiplies fastest; sums stay f32.
+ * `auto`: `f16` where that is measured to be faster than f32, else `f32`.
+ */
+export type DType = "auto" | "f32" | "f16";
+
+/** What a model's session may be told: as a session, and `auto`. */
+export interface PrecisionOptions extends Omit<SessionOptions, "dtype"> {
+  /** Default f32. */
+  readonly dtype?: DType;
+}
+
+/** Weights and rows that a thread multiplies in registers, in fours: how often a load is used. */
+const TILE = { cpu: { rows: 8, cols: 4 }, gpu: { rows: 8, cols: 2 } } as const;
+
+/** How much faster f16 must be to be worth its roundings. */
+const WORTH = 1.1;
+
+/** What a measurement says: the fastest form of f16, and whether it is worth having. */
+export interface Precision {
+  readonly form: HalfForm;
+  readonly worth: boolean;
+}
+
+/** Decides by the time of a tile's step: its rows and its blocks are loaded once, each block is multiplied once a row. */
+export function decide(times: Readonly<Partial<Record<Form, BlockTimes>>>, kind: "cpu" | "gpu"): Precision {
+  const { rows, cols } = TILE[kind];
+  const row = (times.f32?.load ?? 0) / 4;
+  const cost = (form: Form) => {
+    const time = times[form];
+    return time ? rows * row + cols * time.load + rows * cols * time.multiply : Number.POSITIVE_INFINITY;
+  };
+  // Of equals the first: what rounds least, and needs least.
+  const forms: readonly HalfForm[] = ["native", "unpacked", "arithmetic"];
+  const form = forms.reduce((best, other) => (cost(other) < cost(best) ? other : best));
+  return { form, worth: cost(form) * WORTH <= cost("f32") };
+}
+
+/** By device. */
+const decisions = new WeakMap<object, Promise<Precision>>();
+
+/**
+ * The GPU with f16 weights in the form that suits it, and the type that `dtype` comes to on it. A device is measured
+ * once, the first time that f16 or auto is asked for.
+ */
+export async function withPrecision(
+  gpu: Gpu,
+  dtype: DType = "f32",
+  signal?: AbortSignal,
+): Promise<{ readonly gpu: Gpu; readonly dtype: "f32" | "f16" }> {
+  if (dtype === "f32") return { gpu, dtype };
+  let decision = decisions.get(gpu.device);
+  if (!decision) {
+    decision = measureForms(gpu, signal).then((times) => decide(times, gpu.caps.kind));
+    decisions.set(gpu.device, decision);
+    decision.catch(() => decisions.delete(gpu.device));
+  }
+  const { form, worth } = await decision;
+  return {
+    gpu: { ...gpu, caps: { ...gpu.caps, halfForm: form } },
+    dtype: dtype === "f16" || worth ? "f16" : "f32",
+  };
+}

@@ -1,0 +1,163 @@
+// Which body is fastest for each class of a model's products on this adapter? Measured once, and kept.
+import { KinemaError } from "./core/fail.ts";
+import { type Graph, GraphBuilder, isLarge, type Node, type Value } from "./core/graph.ts";
+import type { Caps } from "./core/op.ts";
+import { plan } from "./core/plan.ts";
+import { elements } from "./core/tensor.ts";
+import { parseTunings, type Tuning } from "./core/tuning.ts";
+import type { Gpu } from "./gpu/device.ts";
+import * as kernels from "./kernels.gen.ts";
+import { type BodyName, candidates, chooseBody, classOf, type Product, productOf } from "./ops/matmul_body.ts";
+import { randomWeights, uniform } from "./profile.ts";
+import { createSession, type Feed, type Session } from "./session.ts";
+
+type Feeds = Readonly<Record<string, Feed>>;
+
+export interface TuneOptions {
+  /** As the sessions will have it. Default f32. */
+  readonly dtype?: "f32" | "f16";
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (fraction: number) => void;
+  /** Times a session of one product in ms. Default: the profiler's least of five runs. */
+  readonly clock?: (session: Session, feeds: Feeds) => Promise<number>;
+}
+
+/** A class of products, and what its largest one took in each body, ms; in those alone that gave the right answer. */
+export interface TunedClass {
+  readonly class: string;
+  readonly node: string;
+  readonly best: BodyName;
+  /** What is chosen without a tuning. */
+  readonly guess: BodyName;
+  readonly ms: Readonly<Partial<Record<BodyName, number>>>;
+}
+
+/**
+ * Times every body that can compute a class of a graph's products, on the largest of the class, with random numbers. A body
+ * that does not compile, or whose answer is not the register body's up to rounding, is out.
+ * @throws "device-lost", and what `signal` aborts with
+ */
+export async function tune(
+  gpu: Gpu,
+  graph: Graph,
+  options: TuneOptions = {},
+): Promise<{ readonly tuning: Tuning; readonly classes: readonly TunedClass[] }> {
+  const { tuned: _earlier, ...plain } = gpu.caps;
+  const caps: Caps = { ...plain, halfWeights: options.dtype === "f16", large: isLarge(graph) };
+  const largest = new Map<string, { readonly node: Node; readonly product: Product }>();
+  const macs = ({ rows, out4, blocks }: Product) => rows * out4 * blocks;
+  for (const { node, dispatch } of plan(graph, caps).steps) {
+    const product = productOf(dispatch);
+    if (!product || product.load === "OTHER") continue;
+    const before = largest.get(classOf(product));
+    if (!before || macs(product) > macs(before.product)) largest.set(classOf(product), { node, product });
+  }
+  const classes: TunedClass[] = [];
+  for (const [name, { node, product }] of largest) {
+    const ms = await timeBodies({ ...gpu, caps }, name, node, product, options);
+    const guess = chooseBody(product, caps);
+    const best = (Object.keys(ms) as BodyName[]).reduce((a, b) => (ms[b]! < (ms[a] ?? Infinity) ? b : a), guess);
+    classes.push({ class: name, node: node.name, best, guess, ms });
+    options.onProgress?.(classes.length / largest.size);
+  }
+  const bodies = Object.fromEntries(classes.map((tuned) => [tuned.class, tuned.best]));
+  return { tuning: { adapter: gpu.identity, kernels: hashOfKernels(), bodies }, classes };
+}
+
+/** ms by body, of those that are right. */
+async function timeBodies(
+  gpu: Gpu,
+  name: string,
+  node: Node,
+  product: Product,
+  { dtype = "f32", signal, clock = leastOfFive }: TuneOptions,
+): Promise<Partial<Record<BodyName, number>>> {
+  const graph = alone(node);
+  const feeds: Record<string, Feed> = {};
+  for (const [key, { spec }] of Object.entries(graph.inputs)) feeds[key] = uniform(key, elements(spec), 1);
+  const open = (body: BodyName) => {
+    const on = { ...gpu, caps: { ...gpu.caps, tuned: { [name]: body } } };
+    return createSession(on, graph, randomWeights(graph), { dtype, ...(signal ? { signal } : {}) });
+  };
+  const answer = async (session: Session) => Object.values(await session.run(feeds))[0]!;
+  const right = await (async () => {
+    using session = await open("registers");
+    return await answer(session);
+  })();
+  const ms: Partial<Record<BodyName, number>> = {};
+  for (const body of candidates(product, gpu.caps)) {
+    signal?.throwIfAborted();
+    try {
+      using session = await open(body);
+      if (isNear(await answer(session), right, dtype)) ms[body] = await clock(session, feeds);
+    } catch (error) {
+      // A body that this adapter cannot compile, or has no memory for, is no candidate.
+      const passed = ["unsupported", "limit-exceeded", "out-of-memory", "graph"];
+      if (!(error instanceof KinemaError && passed.includes(error.code))) throw error;
+    }
+  }
+  return ms;
+}
+
+/** A node and nothing else: its inputs are the graph's, its weights its own. */
+function alone(node: Node): Graph {
+  const g = new GraphBuilder(node.name);
+  const made = new Map<Value, Value>();
+  const make = (value: Value) => {
+    if (value.source) return g.weight(value.name, value.source);
+    return value.kind === "state" ? g.state(value.name, value.spec) : g.input(value.name, value.spec);
+  };
+  const inputs = Object.entries(node.inputs).map(([key, value]) => {
+    if (!made.has(value)) made.set(value, make(value));
+    return [key, made.get(value)!] as const;
+  });
+  const outputs = g.apply(node.op, node.name, Object.fromEntries(inputs), node.attrs);
+  for (const [key, value] of Object.entries(outputs)) g.output(key, value);
+  return g.build();
+}
+
+async function leastOfFive(session: Session, feeds: Feeds): Promise<number> {
+  const { steps } = await session.profile(feeds, { runs: 5 });
+  return steps.reduce((sum, { leastMs }) => sum + leastMs, 0);
+}
+
+/** Sums of up to some ten thousand products of numbers near 1: bodies differ by roundings of what they multiply in. */
+const TOLERANCE = { f32: 1e-4, f16: 2e-2 };
+
+function isNear(got: Float32Array, want: Float32Array, dtype: "f32" | "f16"): boolean {
+  const largest = want.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+  return got.every((v, i) => Math.abs(v - want[i]!) <= TOLERANCE[dtype] * largest);
+}
+
+/** FNV-1a of the family's text: what was measured of other kernels says nothing about these. */
+function hashOfKernels(): string {
+  const text = [kernels.matmul, kernels.matmulTile, kernels.matmulSubgroupMatrix].map(({ code }) => code).join();
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  return (hash >>> 0).toString(16).padStart(8, "0");
+}
+
+/** The GPU with the bodies that a tuning names, if it is of this adapter and these kernels; else the GPU as it is. */
+export function withTuning(gpu: Gpu, tuning: Tuning | null): Gpu {
+  if (tuning?.adapter !== gpu.identity || tuning.kernels !== hashOfKernels()) return gpu;
+  return { ...gpu, caps: { ...gpu.caps, tuned: tuning.bodies } };
+}
+
+const STORE = "kinema";
+const place = (identity: string) => `https://kinema.invalid/tuning/${encodeURIComponent(identity)}`;
+
+/** Keeps a tuning in a browser's CacheStorage, which `storage` is when absent. */
+export async function keepTuning(tuning: Tuning, storage: Pick<CacheStorage, "open"> = caches): Promise<void> {
+  const cache = await storage.open(STORE);
+  await cache.put(place(tuning.adapter), new Response(JSON.stringify([tuning])));
+}
+
+/** What {@link keepTuning} kept of this adapter; null, if there is nothing that can be read. */
+export async function keptTuning(gpu: Gpu, storage: Pick<CacheStorage, "open"> = caches): Promise<Tuning | null> {
+  try {
+    const response = await (await storage.open(STORE)).match(place(gpu.identity));
+    return response ? (parseTunings(await response.text())[0] ?? null) : null;
+  } catch {
+    return null; // a store that is closed to this page, or holds something else: good without it
+  }
+}
