@@ -99,14 +99,19 @@ export async function storeDescription(
   return { width: video.size, height: video.size, fps: rational(video.fps), ...source, tracks: [track] };
 }
 
+/** The codes track of a store. @throws "unsupported" when it has none */
+export function codesTrackOf(description: StoreDescription, file: string): CodesTrack {
+  const track = description.tracks.find((one) => one.kind === "codes");
+  return track ?? fail("unsupported", `${file} has no track of codes; there is nothing to decode`);
+}
+
 /** The codes track of a store, which these weights decode. @throws "weights-mismatch" when it is of other weights */
 export async function trackOfWeights(
   description: StoreDescription,
   checkpoint: Checkpoint,
   file: string,
 ): Promise<CodesTrack> {
-  const track = description.tracks.find((one) => one.kind === "codes");
-  if (!track) return fail("unsupported", `${file} has no track of codes; there is nothing to decode`);
+  const track = codesTrackOf(description, file);
   const hash = await quantiserHash(checkpoint);
   if (track.quantiser !== hash)
     fail(

@@ -3,7 +3,7 @@ import { type Ceilings, countLoads, measureCeilings } from "./ceilings.ts";
 import { type ModelOptions, openModel } from "./classifier.ts";
 import { fail } from "./core/fail.ts";
 import { type Graph, type TensorSource, wantedTensors } from "./core/graph.ts";
-import { elements } from "./core/tensor.ts";
+import { elements, product } from "./core/tensor.ts";
 import type { Gpu } from "./gpu/device.ts";
 import { type Profile, type ProfileOptions, runsOf } from "./gpu/profile.ts";
 import {
@@ -209,9 +209,9 @@ export function standardModel(model: ModelName, options: ModelOptions = {}): Mod
 
 /** Numbers that keep activations near 1: a time must not be that of infinities or denormals. */
 function randomTensor(name: string, shape: readonly number[]): Float32Array {
-  const count = shape.reduce((a, b) => a * b, 1);
+  const count = product(shape);
   if (name.endsWith("running_var")) return new Float32Array(count).fill(1);
-  const fanIn = shape.slice(1).reduce((a, b) => a * b, 1);
+  const fanIn = product(shape.slice(1));
   return uniform(name, count, shape.length > 1 ? Math.sqrt(3 / fanIn) : 0.1);
 }
 

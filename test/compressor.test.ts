@@ -1,12 +1,10 @@
 // The compressors that ship, against PyTorch: every layer, every code, and the picture.
 import { existsSync, readFileSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { compareTensors } from "../src/compare.ts";
 import { compressorOf, openCompressor, quantiserHash, rational, runCodes, storeCodes } from "../src/compressor.ts";
 import { countMacs, GraphBuilder } from "../src/core/graph.ts";
 import { channels, extent, tensor, toChannelsFirst } from "../src/core/tensor.ts";
-import { type Gpu, openGpu } from "../src/gpu/device.ts";
-import { type Dawn, openDawn } from "../src/host/dawn.ts";
 import { embedCodes, quantise } from "../src/models/codebooks.ts";
 import { buildCompressorDecoder } from "../src/models/compressor.ts";
 import { readTensors } from "../src/run.ts";
@@ -16,6 +14,7 @@ import { type Checkpoint, openCheckpoint } from "../src/weights/checkpoint.ts";
 import { codebookCount, codebookSize, compressionRate, pixelsPerCode } from "../src/weights/compressor.ts";
 import type { Quantiser } from "../src/weights/types.ts";
 import { Random } from "./cases/random.ts";
+import { useGpu } from "./gpu.ts";
 
 const open = (file: string): Promise<Checkpoint> =>
   openCheckpoint(fromBytes(new Uint8Array(readFileSync(new URL(`../${file}`, import.meta.url))), file));
@@ -37,16 +36,7 @@ function pattern(frames: number): Float32Array<ArrayBuffer> {
   return out;
 }
 
-let dawn: Dawn;
-let gpu: Gpu;
-beforeAll(async () => {
-  dawn = await openDawn();
-  gpu = await openGpu({ gpu: dawn.gpu });
-});
-afterAll(() => {
-  gpu.dispose();
-  dawn.close();
-});
+const fixture = useGpu();
 
 /** Every layer that the session has of the golden file's, in PyTorch's order, and its outputs. */
 async function layers(session: Session, golden: Checkpoint, feeds: Record<string, Float32Array<ArrayBuffer>>) {
@@ -93,8 +83,8 @@ describe.each(["30", "192", "384"])("the compressor for rate %s", (rate) => {
     const size = { frames: 2, height: HEIGHT, width: WIDTH };
     const encoder = openCompressor(weights, "encoder", size);
     const decoder = openCompressor(weights, "decoder", size);
-    using first = await createSession(gpu, encoder.graph, encoder.weights);
-    using second = await createSession(gpu, decoder.graph, decoder.weights);
+    using first = await createSession(fixture.gpu, encoder.graph, encoder.weights);
+    using second = await createSession(fixture.gpu, decoder.graph, decoder.weights);
     const encoded = await layers(first, golden, { image: pattern(2) });
     const codes = want.get("codes")!;
     const [, books, rows, columns] = codes.shape as [number, number, number, number];
@@ -123,7 +113,7 @@ describe.each(["30", "192", "384"])("the compressor for rate %s", (rate) => {
       height: HEIGHT,
       width: WIDTH,
     });
-    using session = await createSession(gpu, graph, tensors);
+    using session = await createSession(fixture.gpu, graph, tensors);
     const { codes } = await session.run({ image: pattern(FRAMES) });
     const { quantiser } = compressorOf(weights);
     const want = (await readTensors(golden, ["codes"])).get("codes")!;
@@ -144,7 +134,7 @@ describe("quantisers on the device", () => {
     const [z, book] = [random.normal(count, q.dim), random.normal(q.codes, q.dim)];
     const g = new GraphBuilder("vq");
     g.output("codes", quantise(g, "nearest", g.input("z", tensor(1, 64, 64, q.dim)), q, "book"));
-    using session = await createSession(gpu, g.build(), new Map([["book", book]]));
+    using session = await createSession(fixture.gpu, g.build(), new Map([["book", book]]));
     const { codes } = await session.run({ z });
     const distance = (row: number, code: number) => {
       let sum = 0;
@@ -177,7 +167,7 @@ describe("quantisers on the device", () => {
         ["w", identity],
         ["b", new Float32Array(levels.length)],
       ]);
-      using decoder = await createSession(gpu, there.build(), weights);
+      using decoder = await createSession(fixture.gpu, there.build(), weights);
       const all = Float32Array.from({ length: count }, (_, i) => i);
       const { values } = await decoder.run({ codes: all });
       expect(
@@ -193,7 +183,7 @@ describe("quantisers on the device", () => {
       });
       const back = new GraphBuilder("encode");
       back.output("codes", quantise(back, "codes", back.input("z", tensor(1, 1, count, levels.length)), q, ""));
-      using encoder = await createSession(gpu, back.build(), new Map());
+      using encoder = await createSession(fixture.gpu, back.build(), new Map());
       expect((await encoder.run({ z })).codes).toEqual(all);
     },
   );
@@ -209,9 +199,9 @@ describe("quantisers on the device", () => {
       words[4 * book + (site >> 2)]! |= code << (8 * (site & 3));
     }
     const plain = openCompressor(file, "decoder", size);
-    using numbers = await createSession(gpu, plain.graph, plain.weights);
+    using numbers = await createSession(fixture.gpu, plain.graph, plain.weights);
     const packed = buildCompressorDecoder({ shape: compressorOf(file), ...size, packedBits: 8 });
-    using bits = await createSession(gpu, packed, plain.weights);
+    using bits = await createSession(fixture.gpu, packed, plain.weights);
     const image = (await bits.run({ codes: new Float32Array(words.buffer) })).image!;
     expect(image).toEqual((await numbers.run({ codes })).image);
     expect(new Set(image).size).toBeGreaterThan(100);

@@ -20,6 +20,7 @@ import { openCheckpoint } from "../weights/checkpoint.ts";
 import { pixelsPerCode } from "../weights/compressor.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { checkPlace } from "./output.ts";
+import { reported } from "./progress.ts";
 
 const DEFAULT_RATE = "192";
 
@@ -76,11 +77,10 @@ async function compress({ args, signal, progress, print, note }: CommandContext)
       weightsName: weights,
       size,
     };
-    const onProgress = (value: unknown) => {
-      const { phase, fraction } = value as { phase: string; fraction: number };
-      progress.update(phase, fraction);
-    };
-    const info = await page.call<CompressionInfo>("openCompression", call, { signal, onProgress });
+    const info = await page.call<CompressionInfo>("openCompression", call, {
+      signal,
+      onProgress: reported(progress.update),
+    });
     const writer = await openOutput(out, info.description);
     const from = writer.steps(CODES_TRACK);
     if (from > 0) note(`${out}: ${from} of ${info.steps} steps are there; going on`);

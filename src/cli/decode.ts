@@ -1,4 +1,5 @@
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { codesTrackOf } from "../compressor.ts";
 import { fail } from "../core/fail.ts";
 import { pageBundle, shippedCompressor } from "../host/bundle.ts";
 import { launchBrowser } from "../host/chromium.ts";
@@ -8,6 +9,7 @@ import { openPage } from "../host/page.ts";
 import { openStore } from "../store/index.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { checkPlace } from "./output.ts";
+import { reported } from "./progress.ts";
 
 /** `kinema decode IN.kvc OUT.webm`. */
 export const decodeCommand: Command = {
@@ -34,8 +36,7 @@ async function decode({ args, signal, progress, print, note }: CommandContext): 
   const [from, to] = [time(args.text("from"), "--from"), time(args.text("to"), "--to")];
   await checkPlace(out, "OUT");
   const { description } = await openStore(await fileSource(input));
-  const track = description.tracks.find((one) => one.kind === "codes");
-  if (!track) fail("unsupported", `${input} has no track of codes; there is nothing to decode`);
+  const track = codesTrackOf(description, input);
   const rate = /^kinema-compressor-(\w+)$/.exec(track.model)?.[1] ?? "";
   const weights =
     args.text("weights") ??
@@ -54,11 +55,7 @@ async function decode({ args, signal, progress, print, note }: CommandContext): 
       ...(from === undefined ? {} : { from }),
       ...(to === undefined ? {} : { to }),
     };
-    const onProgress = (value: unknown) => {
-      const { phase, fraction } = value as { phase: string; fraction: number };
-      progress.update(phase, fraction);
-    };
-    const info = await page.call<DecodingInfo>("openDecoding", call, { signal, onProgress });
+    const info = await page.call<DecodingInfo>("openDecoding", call, { signal, onProgress: reported(progress.update) });
     file = await open(part, "w");
     for (let done = false; !done; ) {
       const next = await page.call<DecodedPieces>("nextPieces", null, { signal });

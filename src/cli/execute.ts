@@ -5,6 +5,7 @@ import { pageBundle } from "../host/bundle.ts";
 import { launchBrowser } from "../host/chromium.ts";
 import { openDawn } from "../host/dawn.ts";
 import { fileSource } from "../host/file_source.ts";
+import { preparing } from "../host/page/report.ts";
 import type { TensorArgs, TensorResult } from "../host/page/tensors.ts";
 import { openPage } from "../host/page.ts";
 import { readTuning } from "../host/tuning.ts";
@@ -12,6 +13,7 @@ import { MODEL_NAMES, type ModelName } from "../models/index.ts";
 import { INPUT_NAMES, readTensors, runModel } from "../run.ts";
 import { withTuning } from "../tune.ts";
 import { openCheckpoint } from "../weights/checkpoint.ts";
+import { reported } from "./progress.ts";
 
 export interface ExecuteOptions extends Omit<TensorArgs, "weightsUrl" | "inputUrl" | "weightsName" | "inputName"> {
   readonly weights: string;
@@ -44,7 +46,7 @@ async function inNode(options: ExecuteOptions): Promise<TensorResult> {
       ...(options.activationBytes ? { activationBytes: options.activationBytes } : {}),
       taps: options.taps === "all" ? [...file.tensors.keys()] : (options.taps ?? []),
       signal: options.signal,
-      onProgress: ({ phase, fraction }) => options.onProgress("prepare", (phase === "upload" ? 0 : 0.5) + fraction / 2),
+      onProgress: preparing(options.onProgress),
     });
     return {
       model: result.model,
@@ -77,11 +79,7 @@ async function inChromium({
       inputUrl: page.file(input),
       inputName: input,
     };
-    const report = (value: unknown) => {
-      const { phase, fraction } = value as { phase: string; fraction: number };
-      onProgress(phase, fraction);
-    };
-    return await page.call<TensorResult>("tensors", call, { signal, onProgress: report });
+    return await page.call<TensorResult>("tensors", call, { signal, onProgress: reported(onProgress) });
   } finally {
     await browser.close();
   }

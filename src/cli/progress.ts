@@ -45,3 +45,11 @@ function bar(label: string, fraction: number, columns: number): string {
   const percent = `${Math.floor(fraction * 100)}%`.padStart(4);
   return `${"█".repeat(full)}${"░".repeat(BAR_WIDTH - full)} ${percent} ${label}`.slice(0, Math.max(0, columns));
 }
+
+/** What a page reports of a call, a phase and how much of it is done, given to `update`. */
+export const reported =
+  (update: (phase: string, fraction: number) => void) =>
+  (value: unknown): void => {
+    const { phase, fraction } = value as { phase: string; fraction: number };
+    update(phase, fraction);
+  };

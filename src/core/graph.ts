@@ -1,6 +1,6 @@
 import { fail } from "./fail.ts";
 import type { OpDef } from "./op.ts";
-import { shapeText, storedBytes, type TensorSpec } from "./tensor.ts";
+import { product, shapeText, storedBytes, type TensorSpec } from "./tensor.ts";
 
 /** Where a weight's bytes come from: checkpoint tensors by canonical name and shape, and how they are packed for the kernel. */
 export interface WeightSource {
@@ -168,11 +168,7 @@ export function countParameters(graph: Graph): number {
   for (const { source } of graph.values) {
     if (!source) continue;
     for (const [name, shape] of Object.entries(source.tensors)) {
-      if (!source.statistics?.includes(name))
-        sizes.set(
-          name,
-          shape.reduce((a, b) => a * b, 1),
-        );
+      if (!source.statistics?.includes(name)) sizes.set(name, product(shape));
     }
   }
   return [...sizes.values()].reduce((a, b) => a + b, 0);

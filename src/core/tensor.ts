@@ -25,14 +25,17 @@ export const roundUp = (n: number, step: number): number => Math.ceil(n / step) 
 /** Groups of four channels that hold `channels` of them. */
 export const quads = (channels: number): number => Math.ceil(channels / 4);
 
+/** Product of extents: how many elements a shape has. */
+export const product = (extents: readonly number[]): number => extents.reduce((a, b) => a * b, 1);
+
 /** Number of logical elements. */
-export const elements = (spec: TensorSpec): number => spec.shape.reduce((a, b) => a * b, 1);
+export const elements = (spec: TensorSpec): number => product(spec.shape);
 
 /** Last extent: the channels. */
 export const channels = (spec: TensorSpec): number => spec.shape[spec.shape.length - 1] as number;
 
 /** Product of all extents but the last: pixels of all frames. */
-export const rows = (spec: TensorSpec): number => spec.shape.slice(0, -1).reduce((a, b) => a * b, 1);
+export const rows = (spec: TensorSpec): number => product(spec.shape.slice(0, -1));
 
 /** Stored 4-byte elements, channels padded to a multiple of 4 with zeros. */
 export const storedLength = (spec: TensorSpec): number => rows(spec) * quads(channels(spec)) * 4;

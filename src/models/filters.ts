@@ -1,7 +1,7 @@
 // From the weights that PyTorch layers keep to the blocks that the convolutions here read. A layer that is a convolution in
 // other words (pooled frames, an upsampling in front, a pixel shuffle behind) becomes one by moving its weights about.
 import type { GraphBuilder, Value, WeightSource } from "../core/graph.ts";
-import { quads } from "../core/tensor.ts";
+import { product, quads } from "../core/tensor.ts";
 import { phasesOf, type TransposedWindow, transposedLength } from "../ops/conv_transpose.ts";
 import { type Axes, packedLength } from "../ops/matmul.ts";
 import { zeroBias } from "./layers.ts";
@@ -34,7 +34,6 @@ export interface TransposedFilters {
   biasOf(phase: number, channel: number): number;
 }
 
-const product = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 const same = (weight: Float32Array): Float32Array => weight;
 
 /** PyTorch's Conv3d, [out, input, ...kernel]; of a Conv2d without the axis of frames. */

@@ -1,5 +1,5 @@
 import type { GraphBuilder, Value, WeightSource } from "../core/graph.ts";
-import { channels, quads } from "../core/tensor.ts";
+import { channels, product, quads } from "../core/tensor.ts";
 import { type BlockRange, blockRanges, type ConvAttrs, conv2d, type Shift } from "../ops/conv2d.ts";
 import { packedLength } from "../ops/matmul.ts";
 
@@ -167,7 +167,7 @@ export function vector(
 ): Value {
   const width = range[1] - range[0];
   const stride = quads(width) * 4;
-  const count = shape.slice(0, -1).reduce((a, b) => a * b, 1);
+  const count = product(shape.slice(0, -1));
   return g.weight(name, {
     tensors: { [tensorName]: shape },
     length: count * stride,

@@ -1,10 +1,8 @@
 // From rearranged weights to the 4x4 blocks in the order in which the kernels read them.
-import { quads } from "../core/tensor.ts";
+import { product, quads } from "../core/tensor.ts";
 import { phasesOf, transposedLength } from "../ops/conv_transpose.ts";
 import { type Axes, packedLength } from "../ops/matmul.ts";
 import type { Filters, TransposedFilters } from "./filters.ts";
-
-const product = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
 /** [out, input, taps] -> 4x4 blocks [out/4, taps, input/4]; a block's column is one input channel. Missing channels are zeros. */
 export function packConv(

@@ -1,7 +1,7 @@
 import { fail } from "../core/fail.ts";
 import { dispatch, flat } from "../core/kernel.ts";
 import { defineOp } from "../core/op.ts";
-import { channels, elements, quads, rows, shapeText, tensor } from "../core/tensor.ts";
+import { channels, elements, product, quads, rows, shapeText, tensor } from "../core/tensor.ts";
 import * as kernels from "../kernels.gen.ts";
 
 /** One summand of an embedding: a codebook, or a digit of a scalar quantiser's code. */
@@ -49,7 +49,7 @@ export const embed = defineOp<EmbedAttrs>({
         fail("graph", `codes are [steps, height, width, ${books}], got ${shapeText(codes!)}`);
       return { y: tensor(...codes!.shape.slice(0, -1), out) };
     }
-    const count = packed.grid.reduce((a, b) => a * b, 1);
+    const count = product(packed.grid);
     const words = packedWords(count, packed.bits);
     if (packed.bits < 1 || packed.bits > 24 || count * packed.bits >= 2 ** 32)
       fail("graph", `${count} codes of ${packed.bits} bits; at most 24 bits each and 2^32 in all, take fewer steps`);

@@ -1,7 +1,7 @@
 import { fail } from "../core/fail.ts";
 import { dispatch, flat } from "../core/kernel.ts";
 import { defineOp } from "../core/op.ts";
-import { channels, elements, quads, rows, shapeText, type TensorSpec } from "../core/tensor.ts";
+import { channels, elements, product, quads, rows, shapeText, type TensorSpec } from "../core/tensor.ts";
 import * as kernels from "../kernels.gen.ts";
 
 export interface FsqAttrs {
@@ -11,15 +11,14 @@ export interface FsqAttrs {
 
 /** Codes that there are. @throws "graph" for levels below 2 and for more codes than f32 tells apart */
 export function fsqCodes(levels: readonly number[]): number {
-  const codes = levels.reduce((a, b) => a * b, 1);
+  const codes = product(levels);
   if (levels.length === 0 || levels.some((l) => !Number.isInteger(l) || l < 2) || codes > 2 ** 24)
     fail("graph", `levels [${levels.join(", ")}] make no code; give two or more each, and 2^24 codes at most`);
   return codes;
 }
 
 /** Value of a digit's place in the code: the product of the levels before it. */
-export const fsqPlaces = (levels: readonly number[]): number[] =>
-  levels.map((_, i) => levels.slice(0, i).reduce((a, b) => a * b, 1));
+export const fsqPlaces = (levels: readonly number[]): number[] => levels.map((_, i) => product(levels.slice(0, i)));
 
 /**
  * Finite scalar quantisation, encoder side: z [..., digits] -> codes [..., 1], whole numbers in f32. `constants` holds four numbers a digit:

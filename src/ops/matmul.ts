@@ -2,7 +2,7 @@ import { fail } from "../core/fail.ts";
 import type { Value } from "../core/graph.ts";
 import { type Dispatch, dispatch, flat, type Kernel, type ParamValue } from "../core/kernel.ts";
 import { type Caps, defineOp, halfFormOf } from "../core/op.ts";
-import { channels, quads, roundUp, rows, shapeText, type TensorSpec } from "../core/tensor.ts";
+import { channels, elements, quads, roundUp, rows, shapeText, type TensorSpec } from "../core/tensor.ts";
 import * as kernels from "../kernels.gen.ts";
 import { BODIES, type Body, chooseBody, matrixTile, tileExtent, workgroups } from "./matmul_body.ts";
 
@@ -240,11 +240,8 @@ export const matmul = defineOp<MatmulAttrs>({
   infer({ x, w, bias, residual }, { out }) {
     const y: TensorSpec = { type: "f32", shape: [...x!.shape.slice(0, -1), out] };
     const want = packedLength(out, quads(channels(x!)));
-    if (w!.shape.reduce((a, b) => a * b, 1) !== want)
-      fail(
-        "graph",
-        `w holds ${w!.shape.reduce((a, b) => a * b, 1)} packed elements, ${channels(x!)} -> ${out} channels need ${want}`,
-      );
+    if (elements(w!) !== want)
+      fail("graph", `w holds ${elements(w!)} packed elements, ${channels(x!)} -> ${out} channels need ${want}`);
     checkStore(y, bias!, residual);
     return { y };
   },

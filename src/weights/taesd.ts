@@ -4,6 +4,7 @@
  * (compressed-vision.md 2.3 and 2.4).
  */
 import { fail } from "../core/fail.ts";
+import { product } from "../core/tensor.ts";
 import type { LatentModel } from "./models.ts";
 import type { Checkpoint, LatentHalf } from "./types.ts";
 
@@ -125,7 +126,7 @@ function readDecoder(shape: ShapeOf): LatentHalf | null {
 export const pixelsPerLatent = ({ shuffle }: Pick<LatentHalf, "shuffle">): number => 8 * shuffle;
 
 /** Frames that become one latent, or come of it. */
-export const framesPerLatent = ({ time }: Pick<LatentHalf, "time">): number => time.reduce((a, b) => a * b, 1);
+export const framesPerLatent = ({ time }: Pick<LatentHalf, "time">): number => product(time);
 
 /** The fewest frames that a half takes at once: a latent, or the pictures that become one. */
 export const framesPerRun = (latents: Pick<LatentHalf, "half" | "time">): number =>

@@ -49,6 +49,19 @@ def sample_stride(count, largest=LARGEST):
     return stride
 
 
+def sampled(taps, largest):
+    """Tensors {name: f32 array}, the large ones an evenly strided sample, and the metadata that say so."""
+    tensors, metadata = {}, {}
+    for tap, value in taps.items():
+        value = value.numpy().astype(np.float32)
+        stride = sample_stride(value.size, largest)
+        if stride > 1:
+            metadata[f"stride:{tap}"] = str(stride)
+            value = value.reshape(-1)[::stride]
+        tensors[tap] = value
+    return tensors, metadata
+
+
 def compute(model, name, x):
     """All taps in f64; for the online model those of the frame-by-frame run, checked against the offline one."""
     if name == "stam":

@@ -16,7 +16,7 @@ import torch
 import safetensors
 import synthetic
 import taesd
-from export_golden import FOLDER, sample_stride
+from export_golden import FOLDER, sampled
 
 LARGEST = 512
 # Extents and widths differ; the video cases have frames, and counts of them, that no other number equals.
@@ -70,16 +70,9 @@ def export(case):
         "input": f"{source} {json.dumps(shape)} from the hash",
         "arithmetic": "f64, stored as f32",
     }
-    tensors = {}
-    for tap, value in taps.items():
-        value = value.numpy().astype(np.float32)
-        stride = sample_stride(value.size, LARGEST)
-        if stride > 1:
-            metadata[f"stride:{tap}"] = str(stride)
-            value = value.reshape(-1)[::stride]
-        tensors[tap] = value
+    tensors, strides = sampled(taps, LARGEST)
     path = os.path.join(FOLDER, f"{case}.safetensors")
-    safetensors.write(path, tensors, metadata)
+    safetensors.write(path, tensors, {**metadata, **strides})
     sizes = [value.square().mean().sqrt().item() for value in taps.values()]
     print(f"{case}: {len(tensors)} tensors, rms {min(sizes):.2f} to {max(sizes):.2f}, {os.path.getsize(path)} bytes")
 

@@ -18,7 +18,7 @@ import torch
 import safetensors
 import taesd
 from check_taesd import MODELS, open_pair, pattern, psnr
-from export_golden import FOLDER, sample_stride
+from export_golden import FOLDER, sampled
 
 LARGEST = 256
 
@@ -44,16 +44,10 @@ def main():
             "psnr": json.dumps([round(value, 4) for value in back]),
             "arithmetic": "f64, stored as f32; psnr f32",
         }
-        stored = {"latent": latents.numpy().astype(np.float32)}
-        for tap, value in taps.items():
-            value = value.numpy().astype(np.float32)
-            stride = sample_stride(value.size, LARGEST)
-            if stride > 1:
-                metadata[f"stride:{tap}"] = str(stride)
-                value = value.reshape(-1)[::stride]
-            stored[tap] = value
+        layers, strides = sampled(taps, LARGEST)
+        stored = {"latent": latents.numpy().astype(np.float32), **layers}
         path = os.path.join(FOLDER, f"{name}.safetensors")
-        safetensors.write(path, stored, metadata)
+        safetensors.write(path, stored, {**metadata, **strides})
         print(f"{name}: {len(stored)} tensors, {os.path.getsize(path)} bytes, PSNR {metadata['psnr']}")
 
 

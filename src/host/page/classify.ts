@@ -10,7 +10,7 @@ import { sampleDense, sampleStam, sampleUniform } from "../../video/sampling.ts"
 import { openCheckpoint } from "../../weights/checkpoint.ts";
 import { fromUrl } from "../../weights/url_source.ts";
 import { draw, type Shown, show } from "./draw.ts";
-import type { Report } from "./report.ts";
+import { preparing, type Report } from "./report.ts";
 
 export interface ClassifyArgs {
   readonly videoUrl: string;
@@ -75,7 +75,7 @@ export async function classify(args: ClassifyArgs, report: Report, signal: Abort
     ...(args.explain ? { shares: true } : {}),
     form: "reference",
     signal,
-    onProgress: ({ phase, fraction }) => report("prepare", (phase === "upload" ? 0 : 0.5) + fraction / 2),
+    onProgress: preparing(report),
   });
   const prepare = performance.now() - start;
   const context = { classifier, video, args, report, signal };

@@ -8,7 +8,7 @@ import { openVideo, type Video } from "../../video/decode.ts";
 import { type RgbaFrame, readRgba } from "../../video/rgba.ts";
 import { openCheckpoint } from "../../weights/checkpoint.ts";
 import { fromUrl } from "../../weights/url_source.ts";
-import type { Report } from "./report.ts";
+import { preparing, type Report } from "./report.ts";
 
 export interface OpenCompressionArgs {
   readonly videoUrl: string;
@@ -54,7 +54,7 @@ export async function openCompression(
   const encoder = await FrameEncoder.create(gpu, checkpoint, {
     frames: FRAMES,
     size,
-    onProgress: ({ phase, fraction }) => report("prepare", (phase === "upload" ? 0 : 0.5) + fraction / 2),
+    onProgress: preparing(report),
   });
   const close = () => {
     encoder.dispose();

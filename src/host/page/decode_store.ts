@@ -16,7 +16,7 @@ import { openGpu } from "../../gpu/device.ts";
 import { type CodesTrack, openStore, type StoreReader } from "../../store/index.ts";
 import { openCheckpoint } from "../../weights/checkpoint.ts";
 import { fromUrl } from "../../weights/url_source.ts";
-import type { Report } from "./report.ts";
+import { preparing, type Report } from "./report.ts";
 
 export interface OpenDecodingArgs {
   readonly storeUrl: string;
@@ -69,7 +69,7 @@ export async function openDecoding(args: OpenDecodingArgs, report: Report, signa
     steps: STEPS,
     width,
     height,
-    onProgress: ({ phase, fraction }) => report("prepare", (phase === "upload" ? 0 : 0.5) + fraction / 2),
+    onProgress: preparing(report),
   });
   current = pieces(reader, track, decoder, codec, range);
   return { adapter: gpu.adapter, frames: (range.to - range.from) * track.stride[0], width, height };

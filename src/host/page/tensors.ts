@@ -5,7 +5,7 @@ import type { DType } from "../../precision.ts";
 import { INPUT_NAMES, type NamedTensor, readTensors, runModel } from "../../run.ts";
 import { openCheckpoint } from "../../weights/checkpoint.ts";
 import { fromUrl } from "../../weights/url_source.ts";
-import type { Report } from "./report.ts";
+import { preparing, type Report } from "./report.ts";
 
 export interface TensorArgs {
   readonly weightsUrl: string;
@@ -41,7 +41,7 @@ export async function tensors(args: TensorArgs, report: Report, signal: AbortSig
     ...(args.activationBytes ? { activationBytes: args.activationBytes } : {}),
     taps: args.taps === "all" ? [...file.tensors.keys()] : (args.taps ?? []),
     signal,
-    onProgress: ({ phase, fraction }) => report("prepare", (phase === "upload" ? 0 : 0.5) + fraction / 2),
+    onProgress: preparing(report),
   });
   return {
     model: result.model,
