@@ -1,6 +1,6 @@
 // Which body is fastest for each class of a model's products on this adapter? Measured once, and kept.
 import { KinemaError } from "./core/fail.ts";
-import { type Graph, GraphBuilder, isLarge, type Node, type Value } from "./core/graph.ts";
+import { countMacs, type Graph, GraphBuilder, type Node, type Value } from "./core/graph.ts";
 import type { Caps } from "./core/op.ts";
 import { plan } from "./core/plan.ts";
 import { elements } from "./core/tensor.ts";
@@ -43,7 +43,7 @@ export async function tune(
   options: TuneOptions = {},
 ): Promise<{ readonly tuning: Tuning; readonly classes: readonly TunedClass[] }> {
   const { tuned: _earlier, ...plain } = gpu.caps;
-  const caps: Caps = { ...plain, halfWeights: options.dtype === "f16", large: isLarge(graph) };
+  const caps: Caps = { ...plain, halfWeights: options.dtype === "f16", macs: countMacs(graph) };
   const largest = new Map<string, { readonly node: Node; readonly product: Product }>();
   const macs = ({ rows, out4, blocks }: Product) => rows * out4 * blocks;
   for (const { node, dispatch } of plan(graph, caps).steps) {

@@ -58,7 +58,8 @@ async function check(gpu: Gpu, { graph, weights, feeds, expected }: OpCase): Pro
 /** Tiles by what chooses them: the adapter, its subgroups, and how large a graph is. */
 const TILES = {
   "on a processor": { kind: "cpu", subgroups: true },
-  "on a processor, of a large graph": { kind: "cpu", subgroups: true, large: true },
+  "on a processor, of a large graph": { kind: "cpu", subgroups: true, macs: 1e9 },
+  "on a processor, of a huge graph": { kind: "cpu", subgroups: true, macs: 1e10 },
   "on a processor without subgroups": { kind: "cpu", subgroups: false },
   "on a GPU": { kind: "gpu", subgroups: false },
 } as const;

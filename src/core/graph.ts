@@ -158,10 +158,6 @@ export function countMacs(graph: Graph): number {
   );
 }
 
-/** Multiply-accumulates of a run from which larger tiles are worth their compilation: half a second of the slowest adapters. */
-const LARGE = 1e9;
-export const isLarge = (graph: Graph): boolean => countMacs(graph) >= LARGE;
-
 /** Trained parameters that the graph reads: weights, biases, batch-norm scale and shift; running statistics excluded. */
 export function countParameters(graph: Graph): number {
   const sizes = new Map<string, number>();

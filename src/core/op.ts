@@ -8,8 +8,8 @@ export interface Caps {
   readonly f16: boolean;
   readonly subgroups: boolean;
   readonly timestamps: boolean;
-  /** The graph is large: a run is long beside what larger tiles take to compile. Set by plan(), from the multiply-accumulates. */
-  readonly large?: boolean;
+  /** Multiply-accumulates of a run of the whole graph: larger tiles take longer to compile. Set by plan(). */
+  readonly macs?: number;
   /** Keep matrix weights as f16; asked for by the caller. */
   readonly halfWeights?: boolean;
   /** How f16 weights are multiplied. Default: native where there is `f16`, else unpacked. */

@@ -1,5 +1,5 @@
 import { fail } from "./fail.ts";
-import { type Graph, isLarge, type Node, type Value } from "./graph.ts";
+import { countMacs, type Graph, type Node, type Value } from "./graph.ts";
 import { holdsHalves } from "./half.ts";
 import { type Dispatch, variantName } from "./kernel.ts";
 import type { Caps } from "./op.ts";
@@ -58,7 +58,7 @@ interface Lease {
 
 /** Lowers every node and gives every temp a place. Pure: the same graph and caps give the same plan. */
 export function plan(graph: Graph, caps: Caps, options: PlanOptions = {}): Plan {
-  const sized = { large: isLarge(graph), ...caps };
+  const sized = { macs: countMacs(graph), ...caps };
   const steps = graph.nodes.flatMap((node) =>
     node.op.lower({ ...node.inputs, ...node.outputs }, node.attrs, sized).map((dispatch): Step => ({ node, dispatch })),
   );

@@ -1,5 +1,6 @@
 import { fail } from "../core/fail.ts";
 import { describeAdapter } from "./describe_adapter.ts";
+import { paceWaiting } from "./pace.ts";
 import { loadVulkan, needsVulkan, type VulkanDriver, vulkanDrivers, withManifests } from "./vulkan.ts";
 
 /** WebGPU in Node. `close()` destroys the devices that were made from `gpu` and not yet destroyed. */
@@ -90,6 +91,7 @@ async function probe(dawn: DawnModule, options: string[], via: string) {
   const close = (): void => {
     for (const device of devices.splice(0)) device.deref()?.destroy();
   };
+  if (adapter.info.isFallbackAdapter) paceWaiting();
   const adapterDescription = `${describeAdapter(adapter.info)}, ${via}`;
   return { dawn: { gpu, adapterDescription, close }, software: adapter.info.isFallbackAdapter };
 }

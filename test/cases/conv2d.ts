@@ -137,6 +137,11 @@ const SIZES: readonly Size[] = [
   { x: [1, 3, 5, 33], out: 18, shift: { mode: "past", fold: 4 }, stream: true },
   { x: [1, 5, 3, 25], out: 18, shift: { mode: "past", fold: 3 }, stream: true },
   { x: [1, 5, 3, 6], out: 19, shift: { mode: "past", fold: 5 }, stream: true },
+  // Whole tiles of 32 channels.
+  { x: [3, 7, 5, 11], out: 31, residual: true, carry: 6, clamp: "gelu" },
+  { x: [2, 9, 7, 6], out: 62, kernel: 3, stride: 2, padding: pad(1), clamp: "relu" },
+  { x: [5, 3, 4, 19], out: 30, shift: { mode: "both", fold: 3 }, clamp: "relu6" },
+  { x: [1, 5, 9, 13], out: 32, shift: { mode: "past", fold: 3 }, stream: true },
   // For timing: layers of MobileNetV2 and ResNet-50 at 8x224.
   { x: [8, 56, 56, 24], out: 144, shift: { mode: "both", fold: 3 }, clamp: "relu6", bench: true },
   { x: [8, 14, 14, 384], out: 64, residual: true, bench: true },
