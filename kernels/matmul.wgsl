@@ -241,92 +241,104 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: v
 
   let frame_step = params.frame_rows * params.in4;
   let shifted = params.next + params.past;
-  var next_block = 0u;
-  for (var tap = 0u; tap < params.taps; tap++) {
-    var first = 0u;
-    var end = params.in4;
-    var at: array<u32, ROWS>; // registers
-    if (LOAD == CLIP) {
-      if (tap == 0u) {
-        end = (params.next + 3u) / 4u;
-      } else if (tap == 1u) {
-        first = params.next / 4u;
-        end = (shifted + 3u) / 4u;
-      } else {
-        first = shifted / 4u;
-      }
-    }
-    if (LOAD == STREAM) {
-      if (tap == 0u) {
-        end = (params.past + 3u) / 4u;
-      } else {
-        first = params.past / 4u;
-      }
-    }
-    for (var r = 0u; r < ROWS; r++) { // unroll
-      at[r] = base[r];
-      if (LOAD == WINDOW) {
-        var p = corner[r].xy + vec2i(vec2u(tap % params.kernel_width, tap / params.kernel_width));
-        if (REFLECT) {
-          let far = vec2i(params.in_width, params.in_height) - 1;
-          p = far - abs(far - abs(p));
+  // One loop over the blocks of all taps, not a loop in a loop: entering one costs a processor as much as a turn, to move the sums.
+  var at: array<u32, ROWS>; // registers
+  var tap = 0u;
+  var k = 0u;
+  var end = 0u;
+  for (var r = 0u; r < ROWS; r++) { // unroll
+    at[r] = base[r];
+  }
+  for (var step = 0u; step < params.blocks; step++) {
+    // The next tap that has channels, behind the last four of one.
+    if (LOAD != SAME) {
+      while (k == end) {
+        k = 0u;
+        end = params.in4;
+        var away = 0u;
+        if (LOAD == CLIP) {
+          if (tap == 0u) {
+            end = (params.next + 3u) / 4u;
+            away = frame_step;
+          } else if (tap == 1u) {
+            k = params.next / 4u;
+            end = (shifted + 3u) / 4u;
+            away = 0u - frame_step;
+          } else {
+            k = shifted / 4u;
+          }
         }
-        inside[r] = all((p >= vec2i()) & (p < vec2i(params.in_width, params.in_height)));
-        at[r] = base[r] + select(0u, u32(p.y * params.in_width + p.x) * params.in4, inside[r]);
-      }
-      if (LOAD == VOLUME) {
-        let line = tap / params.kernel_width;
-        var p = corner[r] + vec3i(vec3u(tap % params.kernel_width, line % params.kernel_height, line / params.kernel_height));
-        if (REFLECT) {
-          let far = vec2i(params.in_width, params.in_height) - 1;
-          p = vec3i(far - abs(far - abs(p.xy)), p.z);
-        }
-        if (PAST) {
-          early[r] = p.z < 0;
-          p.z = max(p.z, 0);
-        }
-        inside[r] = all((p >= vec3i()) & (p < vec3i(params.in_width, params.in_height, i32(params.frames))));
-        at[r] = select(0u, u32((p.z * params.in_height + p.y) * params.in_width + p.x) * params.in4, inside[r]);
-      }
-      if (LOAD == CLIP) {
-        inside[r] = select(has_past[r], has_next[r], tap == 0u) | (tap == 2u);
-        at[r] = base[r] + select(0u, select(0u - frame_step, frame_step, tap == 0u), inside[r] & (tap < 2u));
-      }
-      if (LOAD == STREAM) {
-        at[r] = select(base[r], row[r] * params.state4, tap == 0u);
-      }
-    }
-    for (var k = first; k < end; k++) {
-      var a: array<Four, ROWS>; // registers
-      for (var r = 0u; r < ROWS; r++) { // unroll
         if (LOAD == STREAM) {
-          if (tap == 0u) { a[r] = Four(state[at[r] + k]); } else { a[r] = Four(x[at[r] + k]); }
-        } else {
-          if (PAST) {
-            if (early[r]) { a[r] = Four(state[at[r] + k]); } else { a[r] = Four(x[at[r] + k]); }
+          if (tap == 0u) {
+            end = (params.past + 3u) / 4u;
           } else {
-            if (LOAD == CLIP) {
-              a[r] = Four(select(vec4f(), x[at[r] + k], inside[r]));
-            } else {
-              a[r] = Four(x[at[r] + k]);
-            }
+            k = params.past / 4u;
           }
         }
-        if (LOAD == WINDOW) { a[r] = select(Four(), a[r], inside[r]); }
-        if (LOAD == VOLUME) { a[r] = select(Four(), a[r], inside[r]); }
-      }
-      for (var c = 0u; c < COLS; c++) { // unroll
-        let m = weights(panel[c] + next_block, thread & 3u);
         for (var r = 0u; r < ROWS; r++) { // unroll
-          if (CHAINED) {
-            acc[r * COLS + c] = acc[r * COLS + c] + m[0] * a[r].x + m[1] * a[r].y + m[2] * a[r].z + m[3] * a[r].w;
+          if (LOAD == WINDOW) {
+            var p = corner[r].xy + vec2i(vec2u(tap % params.kernel_width, tap / params.kernel_width));
+            if (REFLECT) {
+              let far = vec2i(params.in_width, params.in_height) - 1;
+              p = far - abs(far - abs(p));
+            }
+            inside[r] = all((p >= vec2i()) & (p < vec2i(params.in_width, params.in_height)));
+            at[r] = base[r] + select(0u, u32(p.y * params.in_width + p.x) * params.in4, inside[r]);
+          }
+          if (LOAD == VOLUME) {
+            let line = tap / params.kernel_width;
+            var p = corner[r] + vec3i(vec3u(tap % params.kernel_width, line % params.kernel_height, line / params.kernel_height));
+            if (REFLECT) {
+              let far = vec2i(params.in_width, params.in_height) - 1;
+              p = vec3i(far - abs(far - abs(p.xy)), p.z);
+            }
+            if (PAST) {
+              early[r] = p.z < 0;
+              p.z = max(p.z, 0);
+            }
+            inside[r] = all((p >= vec3i()) & (p < vec3i(params.in_width, params.in_height, i32(params.frames))));
+            at[r] = select(0u, u32((p.z * params.in_height + p.y) * params.in_width + p.x) * params.in4, inside[r]);
+          }
+          if (LOAD == CLIP) {
+            inside[r] = select(has_past[r], has_next[r], tap == 0u) | (tap == 2u);
+            at[r] = base[r] + select(0u, away, inside[r]);
+          }
+          if (LOAD == STREAM) {
+            at[r] = select(base[r], row[r] * params.state4, tap == 0u);
+          }
+        }
+        tap++;
+      }
+    }
+    var a: array<Four, ROWS>; // registers
+    for (var r = 0u; r < ROWS; r++) { // unroll
+      if (LOAD == STREAM) {
+        if (step < (params.past + 3u) / 4u) { a[r] = Four(state[at[r] + k]); } else { a[r] = Four(x[at[r] + k]); }
+      } else {
+        if (PAST) {
+          if (early[r]) { a[r] = Four(state[at[r] + k]); } else { a[r] = Four(x[at[r] + k]); }
+        } else {
+          if (LOAD == CLIP) {
+            a[r] = Four(select(vec4f(), x[at[r] + k], inside[r]));
           } else {
-            acc[r * COLS + c] += vec4f(m * a[r]);
+            a[r] = Four(x[at[r] + k]);
           }
         }
       }
-      next_block++;
+      if (LOAD == WINDOW) { a[r] = select(Four(), a[r], inside[r]); }
+      if (LOAD == VOLUME) { a[r] = select(Four(), a[r], inside[r]); }
     }
+    for (var c = 0u; c < COLS; c++) { // unroll
+      let m = weights(panel[c] + step, thread & 3u);
+      for (var r = 0u; r < ROWS; r++) { // unroll
+        if (CHAINED) {
+          acc[r * COLS + c] = acc[r * COLS + c] + m[0] * a[r].x + m[1] * a[r].y + m[2] * a[r].z + m[3] * a[r].w;
+        } else {
+          acc[r * COLS + c] += vec4f(m * a[r]);
+        }
+      }
+    }
+    k++;
   }
 
   for (var i = 0u; i < select(0u, ROWS, owns); i++) {
