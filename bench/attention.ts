@@ -9,6 +9,7 @@ import { zeroBias } from "../src/models/layers.ts";
 import { attention, LINEAR, matmul, packOperand, softmax } from "../src/ops/index.ts";
 import { createSession } from "../src/session.ts";
 import { Random } from "../test/cases/random.ts";
+import { median } from "./rival/compare.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -92,7 +93,6 @@ for (let i = 0; i < runs; i++) {
   for (const which of i % 2 ? (["fused", "unfused"] as const) : (["unfused", "fused"] as const))
     times[which].push(await time(which));
 }
-const median = (list: number[]) => [...list].sort((a, b) => a - b)[list.length >> 1]!;
 const result = (["wall", "cpu"] as const).map((clock) => {
   const [a, b] = (["fused", "unfused"] as const).map((which) => median(times[which].map((t) => t[clock]))) as [
     number,

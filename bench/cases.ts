@@ -6,10 +6,18 @@ import type { Shift } from "../src/ops/conv2d.ts";
 import { attention, conv2d, depthwise, GELU, LINEAR, layerNorm, matmul, pad, RELU, RELU6 } from "../src/ops/index.ts";
 import type { Activation } from "../src/ops/matmul.ts";
 import { attend } from "../test/cases/attention.ts";
-import type { Feeds } from "../test/cases/case.ts";
+import type { Feeds, OpCase } from "../test/cases/case.ts";
+import { convTransposeCases } from "../test/cases/conv_transpose.ts";
+import { conv3dCases } from "../test/cases/conv3d.ts";
+import { embedCases } from "../test/cases/embed.ts";
+import { fsqCases } from "../test/cases/fsq.ts";
 import { activated } from "../test/cases/gelu.ts";
+import { groupNormCases } from "../test/cases/group_norm.ts";
 import { Random } from "../test/cases/random.ts";
-import { EPSILON } from "../test/close.ts";
+import { reluCases } from "../test/cases/relu.ts";
+import { softClampCases } from "../test/cases/soft_clamp.ts";
+import { vqCases } from "../test/cases/vq.ts";
+import { EPSILON, type Expected } from "../test/close.ts";
 
 /** What an element must be, and by how much it may differ. */
 export interface Answer {
@@ -17,14 +25,14 @@ export interface Answer {
   readonly allowed: number;
 }
 
-/** A graph of one op with output "y", its numbers, and its reference. */
+/** A graph of one layer with one output, its numbers, and its reference. */
 export interface Layer {
   readonly graph: Graph;
   readonly weights: ReadonlyMap<string, Float32Array>;
   readonly feeds: Feeds;
   /** Floating-point operations of a run. */
   readonly flops: number;
-  /** The element of y at a flat index, in f64 and plain loops. */
+  /** The element of the output at a flat index, in f64 and plain loops. */
   at(index: number): Answer;
 }
 
@@ -32,6 +40,8 @@ export interface KernelCase {
   readonly name: string;
   /** Sizes, for people; a name and sizes tell a case of one report from that of another. */
   readonly about: string;
+  /** Multiply-accumulates of the network that it stands in (`npm run plans`), which choose its tiles. Default: its own. */
+  readonly within?: number;
   timed(): Layer;
   twin(): Layer;
 }
@@ -201,43 +211,75 @@ function layerNormLayer(rows: number, width: number): Layer {
   };
 }
 
+/** A case of the tests. Its reference knows the output only whole; it is computed when an element is first asked for. */
+function layerOf(opCase: OpCase): Layer {
+  const feeds = opCase.feeds(11);
+  let whole: Expected | undefined;
+  return {
+    graph: opCase.graph,
+    weights: opCase.weights,
+    feeds,
+    flops: opCase.flops,
+    at(index) {
+      whole ??= Object.values(opCase.expected(feeds))[0]!;
+      return { want: whole.want[index]!, allowed: whole.allowed[index]! };
+    },
+  };
+}
+
+/** The large case of an op's tests, and as its twin the one whose title begins like that. */
+function tested(name: string, cases: readonly OpCase[], twin: string): KernelCase {
+  const timed = cases.find(({ bench }) => bench)!;
+  const small = cases.find(({ title }) => title.startsWith(twin))!;
+  return { name, about: timed.title, timed: () => layerOf(timed), twin: () => layerOf(small) };
+}
+
+/** ViT-B/16, and TSM-ResNet50 and TSM-MobileNetV2 with 8 frames, at 224 x 224. */
+const [VIT, RESNET, MOBILENET] = [16.3e9, 32.7e9, 2.4e9];
+
 const square = (n: number): KernelCase => ({
   name: `matmul-${n}`,
   about: `[${n}, ${n}] -> ${n}`,
+  within: VIT,
   timed: () => linearLayer(n, n, n, LINEAR),
   twin: () => linearLayer(37, 45, 27, LINEAR),
 });
 
-function filter(name: string, timed: Filter, twin: Filter): KernelCase {
+function filter(name: string, within: number, timed: Filter, twin: Filter): KernelCase {
   const about = `[${timed.x.join(", ")}]${timed.out ? ` -> ${timed.out}` : ""}${timed.stride ? " stride 2" : ""}`;
-  return { name, about, timed: () => filterLayer(timed), twin: () => filterLayer(twin) };
+  return { name, about, within, timed: () => filterLayer(timed), twin: () => filterLayer(twin) };
 }
 
-/** Layers of MobileNetV2, ResNet-50 and ViT-B/16, and square products. */
+/** Square products, layers of MobileNetV2, ResNet-50 and ViT-B/16, and of latent auto-encoders and the compressor. */
 export const KERNEL_CASES: readonly KernelCase[] = [
   ...[256, 512, 1024].map(square),
   filter(
     "conv3x3",
+    RESNET,
     { x: [1, 56, 56, 64], out: 64, kernel: 3, activation: RELU },
     { x: [2, 7, 5, 9], out: 22, kernel: 3, activation: RELU },
   ),
   filter(
     "conv1x1-expand",
+    MOBILENET,
     { x: [1, 56, 56, 24], out: 144, kernel: 1, activation: RELU6 },
     { x: [2, 5, 7, 11], out: 26, kernel: 1, activation: RELU6 },
   ),
   filter(
     "conv1x1-project",
+    MOBILENET,
     { x: [1, 14, 14, 384], out: 64, kernel: 1, activation: LINEAR },
     { x: [1, 5, 9, 35], out: 13, kernel: 1, activation: LINEAR },
   ),
   filter(
     "depthwise-s1",
+    MOBILENET,
     { x: [1, 56, 56, 144], kernel: 3, activation: RELU6 },
     { x: [2, 7, 5, 9], kernel: 3, activation: RELU6 },
   ),
   filter(
     "depthwise-s2",
+    MOBILENET,
     { x: [1, 112, 112, 96], kernel: 3, stride: 2, activation: RELU6 },
     { x: [3, 9, 5, 11], kernel: 3, stride: 2, activation: RELU6 },
   ),
@@ -251,18 +293,29 @@ export const KERNEL_CASES: readonly KernelCase[] = [
   {
     name: "gelu-matmul",
     about: "[197, 768] -> 3072, erf",
+    within: VIT,
     timed: () => linearLayer(197, 768, 3072, GELU),
     twin: () => linearLayer(11, 38, 21, GELU),
   },
   // The same layer without and with the shift in front: their ratio is what the shift costs.
   filter(
     "unshifted",
+    MOBILENET,
     { x: [8, 28, 28, 32], out: 192, kernel: 1, activation: RELU6 },
     { x: [5, 3, 2, 19], out: 18, kernel: 1, activation: RELU6 },
   ),
   filter(
     "shifted",
+    MOBILENET,
     { x: [8, 28, 28, 32], out: 192, kernel: 1, activation: RELU6, shift: { mode: "both", fold: 4 } },
     { x: [5, 3, 2, 19], out: 18, kernel: 1, activation: RELU6, shift: { mode: "both", fold: 3 } },
   ),
+  tested("conv3d", conv3dCases, "3x3x3 pad 1,1,1 [4, 5, 3, 6]"),
+  tested("conv-transpose", convTransposeCases, "3x3 behind nearest x3"),
+  tested("group-norm", groupNormCases, "[3, 5, 7, 12]"),
+  tested("relu", reluCases, "[1, 3, 5, 7]"),
+  tested("soft-clamp", softClampCases, "[2, 3, 5, 7]"),
+  tested("vq", vqCases, "[2, 7, 9, 5]"),
+  tested("fsq", fsqCases, "[2, 5, 7]"),
+  tested("embed", embedCases, "[3, 5, 7]"),
 ];

@@ -29,7 +29,7 @@ function usageOf({ called, hosts, beside }: Surroundings): string {
   const rivals = beside
     ? `\n       ${called} --beside all|RIVAL ... [--case NAME ...] [--rounds N] [--budget SECONDS] [--json F] [--list]`
     : "";
-  return `usage: ${called}${on} [--json F] [--case NAME ...] [--quick] [--list]${rivals}`;
+  return `usage: ${called}${on} [--json F] [--case NAME ...] [--quick] [--tune] [--list]${rivals}`;
 }
 
 function flagsOf(given: readonly string[], { hosts, beside }: Surroundings) {
@@ -40,6 +40,7 @@ function flagsOf(given: readonly string[], { hosts, beside }: Surroundings) {
       json: { type: "string" },
       case: { type: "string", multiple: true, default: [] },
       quick: { type: "boolean", default: false },
+      tune: { type: "boolean", default: false },
       list: { type: "boolean", default: false },
       beside: { type: "string", multiple: true },
       rounds: { type: "string" },
@@ -51,7 +52,8 @@ function flagsOf(given: readonly string[], { hosts, beside }: Surroundings) {
   if (!rivals && (rounds ?? budget) !== undefined) fail("usage", "--rounds and --budget belong to --beside");
   if (rivals && !beside) fail("usage", "the rivals are not part of this bench");
   if (rivals && (on ?? "chromium") !== "chromium") fail("usage", "the rivals run in a page: --on chromium");
-  if (rivals && values.quick) fail("usage", "--beside has no --quick; it has --case, --rounds and --budget");
+  if (rivals && (values.quick || values.tune))
+    fail("usage", "--beside has no --quick and no --tune; it has --case, --rounds and --budget");
   return {
     ...values,
     on: on ?? Object.keys(hosts)[0]!,
@@ -105,7 +107,7 @@ export async function benchCommand(given: readonly string[], around: Surrounding
       ? await around.beside!({ cases: flags.case, rivals, commit, ...flags.limits }, progress, (made) =>
           keep(joinReport(before, made)),
         )
-      : await around.hosts[flags.on]!({ cases: flags.case, quick: flags.quick, commit }, progress);
+      : await around.hosts[flags.on]!({ cases: flags.case, quick: flags.quick, tuned: flags.tune, commit }, progress);
     console.log(printReport(report));
     if (!rivals) keep(report);
     // A kernel that is wrong fails the bench, however fast the others are.

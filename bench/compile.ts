@@ -6,7 +6,8 @@ import { plan } from "../src/core/plan.ts";
 import { specialise } from "../src/core/specialise.ts";
 import { openGpu } from "../src/gpu/device.ts";
 import { openDawn } from "../src/host/dawn.ts";
-import { buildModel, type ModelName, standardShift } from "../src/models/index.ts";
+import { buildModel, type ModelName } from "../src/models/index.ts";
+import { describeModel } from "../test/describe_model.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -20,17 +21,7 @@ const [size, clip] = [Number(flags.size), Number(flags.frames)];
 const frames = model.endsWith("-online") ? 1 : clip;
 const dawn = await openDawn();
 const gpu = await openGpu({ gpu: dawn.gpu });
-const graph = buildModel({
-  model,
-  frames,
-  height: size,
-  width: size,
-  classes: 400,
-  shifted: new Set(standardShift(model)),
-  shiftDivisor: 8,
-  padding: "symmetric",
-  folded: false,
-});
+const graph = buildModel(describeModel(model, { frames, height: size, width: size }));
 const variants = new Map(
   plan(graph, gpu.caps).steps.map(({ dispatch: d }) => [
     variantName(d.kernel, d.consts, d.retype),

@@ -7,6 +7,7 @@ import { build } from "esbuild";
 import { launchBrowser } from "../src/host/chromium.ts";
 import { openPage } from "../src/host/page.ts";
 import type { FirstLabel } from "./first_label_page.ts";
+import { median } from "./rival/compare.ts";
 
 const { values: flags } = parseArgs({
   options: { runs: { type: "string", default: "5" }, json: { type: "string" } },
@@ -23,7 +24,6 @@ for (let i = 0; i < Number(flags.runs); i++) {
   await page.close();
   await browser.close();
 }
-const median = (values: number[]) => [...values].sort((a, b) => a - b)[values.length >> 1]!;
 const STAGES = {
   device: "adapter and device",
   header: "weights: file opened, header read",

@@ -12,6 +12,7 @@ import { randomFile } from "./random_file.ts";
 import type { ModelTiming, Result } from "./report.ts";
 import { median } from "./rival/compare.ts";
 import { stopwatch } from "./stopwatch.ts";
+import { tunedFor } from "./tuned.ts";
 
 /** Steady runs of a model: as many as fit, within these bounds. */
 const STEADY = { quick: { ms: 500, most: 5 }, full: { ms: 20_000, most: 50 }, least: 3 };
@@ -39,14 +40,19 @@ export async function readModel(
 }
 
 /** A model from its weight file to a steady stream of runs. */
-export async function timeModel(gpu: Gpu, model: ModelName, quick: boolean): Promise<Result<ModelTiming>> {
+export async function timeModel(
+  gpu: Gpu,
+  model: ModelName,
+  { quick, tuned }: { readonly quick: boolean; readonly tuned: boolean },
+): Promise<Result<ModelTiming>> {
   const { clip, file } = modelFile(model, quick);
+  const on = await tunedFor(gpu, buildModel(clip), tuned);
   const about = `${clip.frames}x${clip.height}`;
   const lap = stopwatch();
   const { graph, weights } = await readModel(file, clip);
   const parse = lap();
   let pack = 0;
-  using session = await createSession(gpu, graph, weights, {
+  using session = await createSession(on, graph, weights, {
     onProgress: ({ phase, fraction }) => {
       if (phase === "upload" && fraction === 1) pack = lap();
     },

@@ -59,6 +59,8 @@ export interface Report {
   /** The browser's user agent, or the runtime and its version. */
   readonly browser: string;
   readonly quick: boolean;
+  /** Kernels and models ran with the bodies that were measured to be fastest. */
+  readonly tuned: boolean;
   readonly ceilings: Ceilings;
   readonly kernels: readonly Result<KernelTiming>[];
   readonly models: readonly Result<ModelTiming>[];
@@ -92,12 +94,13 @@ export function readReport(text: string, name: string): Report {
   const rivals = report.rivals ?? []; // none in what was exported before there were any
   const whole =
     Array.isArray(rivals) &&
-    words.every((key) => typeof report[key] === "string") &&
+    words.every((key) => typeof report[key] === "string" && report[key] !== "") &&
+    !Number.isNaN(Date.parse(report.date!)) &&
     typeof report.ceilings?.flops === "number" &&
     [report.kernels, report.models].every((list) => Array.isArray(list) && list.every((one) => isResult(one, "ms"))) &&
     (rivals as unknown[]).every((one) => isResult(one, "ratio") && typeof (one as RivalResult).rival === "string");
   if (!whole) fail("bad-file", `${name} lacks parts of a bench's report; export it again`);
-  return { ...(report as Report), rivals: rivals as RivalResult[] };
+  return { ...(report as Report), tuned: report.tuned === true, rivals: rivals as RivalResult[] };
 }
 
 /** Timed, which the number `key` shows, or refused with a line. */
@@ -124,7 +127,7 @@ export interface ReportComparison {
 
 /** Cases of the same name and sizes that both have timed. */
 export function compareReports(before: Report, after: Report): ReportComparison {
-  const notes = (["adapter", "driver", "browser", "quick"] as const).flatMap((key) =>
+  const notes = (["adapter", "driver", "browser", "quick", "tuned"] as const).flatMap((key) =>
     before[key] === after[key] ? [] : [`${key}: ${before[key]} before, ${after[key]} after`],
   );
   const all = ({ kernels, models }: Report): Result<KernelTiming | ModelTiming>[] => [...kernels, ...models];
@@ -151,7 +154,7 @@ const mb = (bytes: number): string => fixed(bytes / 1e6);
 export function printReport(r: Report): string {
   const { flops, loads, bytes } = r.ceilings;
   const lines = [
-    `${r.adapter}, driver ${r.driver}, ${r.browser}, commit ${r.commit}${r.quick ? ", quick" : ""}`,
+    `${r.adapter}, driver ${r.driver}, ${r.browser}, commit ${r.commit}${r.quick ? ", quick" : ""}${r.tuned ? ", tuned" : ""}`,
     `ceilings: ${fixed(flops / 1e9)} GFLOP/s, ${fixed(loads / 1e9)} G loads of 16 bytes/s, ${fixed(bytes / 1e9)} GB/s copied`,
   ];
   const kernels = r.kernels.map(({ name, about, refused, timing: t }) =>

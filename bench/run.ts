@@ -1,9 +1,8 @@
 // The bench itself, wherever there is WebGPU: a page, Node, Deno. Ceilings first, then kernels in turns, then models one by one.
 import { type Ceilings, measureCeilings } from "../src/ceilings.ts";
 import { fail } from "../src/core/fail.ts";
-import { countMacs } from "../src/core/graph.ts";
-import { variantName } from "../src/core/kernel.ts";
 import type { Gpu } from "../src/gpu/device.ts";
+import { untimed } from "../src/gpu/profile.ts";
 import { MODEL_NAMES } from "../src/models/index.ts";
 import { reportOf } from "../src/profile.ts";
 import { createSession, type Session } from "../src/session.ts";
@@ -11,12 +10,15 @@ import { type Answer, KERNEL_CASES, type KernelCase, type Layer } from "./cases.
 import { isTransformer, timeModel } from "./models.ts";
 import type { KernelTiming, ModelTiming, Report, Result } from "./report.ts";
 import { median } from "./rival/compare.ts";
+import { tunedFor } from "./tuned.ts";
 
 export interface BenchOptions {
   /** Names of cases, or how they begin. Default: all; with `quick` all but the transformers. */
   readonly cases?: readonly string[];
   /** Few rounds, and convolutional networks on 2 frames of 64 x 64: a look, not a measurement. */
   readonly quick?: boolean;
+  /** Measure first which body suits each class of products best, and take that. */
+  readonly tuned?: boolean;
   /** What the caller knows of the surroundings. */
   readonly commit: string;
   readonly browser: string;
@@ -28,8 +30,11 @@ export type BenchProgress = (line: string) => void;
 export const CASE_NAMES: readonly string[] = [...KERNEL_CASES.map(({ name }) => name), ...MODEL_NAMES];
 
 const ROUNDS = { quick: 3, full: 15 };
-/** What a round of a kernel shall take at least, by the kind of adapter: a GPU's clock and queue need some milliseconds. */
-const ROUND_MS = { cpu: 2, gpu: 20 };
+/**
+ * What a round of a kernel shall take at least, by the kind of adapter: a GPU's clock and queue need some milliseconds, and a browser
+ * looks every few whether a software adapter is done.
+ */
+const ROUND_MS = { cpu: 40, gpu: 20 };
 const MOST_RUNS_A_ROUND = 1000;
 /** Elements of a large output that are held against f64. */
 const SAMPLES = 64;
@@ -47,7 +52,7 @@ export function chooseCases(wanted: readonly string[], quick: boolean): string[]
 }
 
 export async function runBench(gpu: Gpu, options: BenchOptions, progress: BenchProgress = () => {}): Promise<Report> {
-  const quick = options.quick ?? false;
+  const { quick = false, tuned = false } = options;
   const names = chooseCases(options.cases ?? [], quick);
   progress("ceilings");
   let ceilings = await measureCeilings(gpu);
@@ -59,11 +64,12 @@ export async function runBench(gpu: Gpu, options: BenchOptions, progress: BenchP
     return ceilings;
   };
   const kernels = KERNEL_CASES.filter(({ name }) => names.includes(name));
-  const timed = await timeKernels(gpu, kernels, again, quick ? ROUNDS.quick : ROUNDS.full, progress);
+  const rounds = quick ? ROUNDS.quick : ROUNDS.full;
+  const timed = await timeKernels(gpu, kernels, again, { rounds, tuned }, progress);
   const models: Result<ModelTiming>[] = [];
   for (const model of MODEL_NAMES.filter((name) => names.includes(name))) {
     progress(model);
-    models.push(await timeModel(gpu, model, quick));
+    models.push(await timeModel(gpu, model, { quick, tuned }));
   }
   return { ...startReport(gpu, options, ceilings), kernels: timed, models };
 }
@@ -79,6 +85,7 @@ export function startReport(gpu: Gpu, options: BenchOptions, ceilings: Ceilings)
     driver: info?.description || "not told",
     browser: options.browser,
     quick: options.quick ?? false,
+    tuned: options.tuned ?? false,
     ceilings,
     kernels: [],
     models: [],
@@ -102,17 +109,18 @@ export async function timeKernels(
   gpu: Gpu,
   cases: readonly KernelCase[],
   measure: () => Promise<Ceilings>,
-  rounds: number,
+  { rounds, tuned = false }: { readonly rounds: number; readonly tuned?: boolean },
   progress: BenchProgress = () => {},
 ): Promise<Result<KernelTiming>[]> {
   const prepared: { kernel: KernelCase; refused: string | null; ready: Ready | null }[] = [];
   try {
     for (const kernel of cases) {
       progress(`${kernel.name}: check`);
-      const twin = await checked(gpu, kernel.twin());
+      const twin = await checked(gpu, kernel.twin(), tuned);
       twin.session.dispose();
       const layer = kernel.timed();
-      const own = await checked(gpu, layer);
+      const { caps } = gpu;
+      const own = await checked(kernel.within ? { ...gpu, caps: { ...caps, macs: kernel.within } } : gpu, layer, tuned);
       const refused = (twin.wrong && `small: ${twin.wrong}`) ?? own.wrong;
       if (refused) own.session.dispose();
       const ready = refused
@@ -141,14 +149,14 @@ export async function timeKernels(
 }
 
 /** A session of a layer, and a line about what it computes wrong, out of memory full of NaN. */
-async function checked(gpu: Gpu, layer: Layer): Promise<{ session: Session; wrong: string | null }> {
-  const session = await createSession(gpu, layer.graph, layer.weights);
+async function checked(gpu: Gpu, layer: Layer, tuned: boolean): Promise<{ session: Session; wrong: string | null }> {
+  const session = await createSession(await tunedFor(gpu, layer.graph, tuned), layer.graph, layer.weights);
   for (const value of layer.graph.values.filter(({ kind }) => kind === "temp" || kind === "input")) {
     const { buffer, offset, size } = session.range(value.name);
     gpu.device.queue.writeBuffer(buffer, offset, new Float32Array(size / 4).fill(Number.NaN));
   }
-  const { y } = await session.run(layer.feeds);
-  return { session, wrong: firstWrong(y!, layer.at) };
+  const [result] = Object.values(await session.run(layer.feeds));
+  return { session, wrong: firstWrong(result!, layer.at) };
 }
 
 /** All of a small output, evenly spread samples and both ends of a large one. */
@@ -188,23 +196,16 @@ async function runsARound(session: Session): Promise<number> {
 
 function timingOf({ layer, session, runsARound, ms }: Ready, ceilings: Ceilings): KernelTiming {
   const middle = median(ms);
-  const { graph, steps } = session.plan;
-  const [step] = steps;
-  const measured = {
-    node: step!.node.name,
-    op: step!.node.op.name,
-    kernel: variantName(step!.dispatch.kernel, step!.dispatch.consts, step!.dispatch.retype),
-    ms: middle,
-    leastMs: Math.min(...ms),
-    macs: countMacs(graph),
-    bytes: graph.values.reduce((sum, value) => sum + value.bytes, 0),
-  };
-  const plain = { plain: middle, profiled: middle };
-  const profile = { clock: "submits", runs: ms.length, ms: plain, steps: [measured] } as const;
+  const leastMs = Math.min(...ms);
+  const { plan } = session;
+  // Of a layer of several steps only the sum is known, and only the sum is read.
+  const each = { ms: middle / plan.steps.length, leastMs: leastMs / plan.steps.length };
+  const steps = plan.steps.map((_, i) => ({ ...untimed(plan, i), ...each }));
+  const profile = { clock: "submits", runs: ms.length, ms: { plain: middle, profiled: middle }, steps } as const;
   const { bound, reached } = reportOf(session, profile, ceilings).total;
   return {
     ms: middle,
-    leastMs: measured.leastMs,
+    leastMs,
     rounds: ms.length,
     runsARound,
     gflops: layer.flops / middle / 1e6,

@@ -1,12 +1,13 @@
 // What does the temporal shift cost? The same network with and without it, interleaved in one process.
 //   npm run bench:shift [-- --model tsm-mobilenetv2 --runs 15 --size 224]
 import { parseArgs } from "node:util";
-import { wantedTensors } from "../src/core/graph.ts";
 import { openGpu } from "../src/gpu/device.ts";
 import { openDawn } from "../src/host/dawn.ts";
 import { buildModel, type ModelName, standardShift } from "../src/models/index.ts";
 import { createSession } from "../src/session.ts";
-import { syntheticTensor } from "../test/synthetic.ts";
+import { describeModel } from "../test/describe_model.ts";
+import { syntheticTensors } from "../test/synthetic_model.ts";
+import { median } from "./rival/compare.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -24,22 +25,8 @@ const gpu = await openGpu({ gpu: dawn.gpu });
 console.log(`${model} ${frames}x${size}, ${gpu.adapter}`);
 
 async function open(shifted: ReadonlySet<string>) {
-  const graph = buildModel({
-    model,
-    frames,
-    height: size,
-    width: size,
-    classes: 400,
-    shifted,
-    shiftDivisor: 8,
-    padding: "symmetric",
-    folded: false,
-  });
-  return createSession(
-    gpu,
-    graph,
-    new Map([...wantedTensors(graph)].map(([name, shape]) => [name, syntheticTensor(name, shape)])),
-  );
+  const graph = buildModel(describeModel(model, { frames, height: size, width: size, shifted }));
+  return createSession(gpu, graph, syntheticTensors(graph));
 }
 
 const sessions = { with: await open(new Set(standardShift(model))), without: await open(new Set()) };
@@ -55,7 +42,6 @@ async function time(which: keyof typeof sessions): Promise<{ wall: number; cpu: 
   return { wall: performance.now() - start, cpu: (used.user + used.system) / 1000 };
 }
 
-const median = (list: number[]) => [...list].sort((a, b) => a - b)[list.length >> 1]!;
 for (const which of ["with", "without"] as const) await time(which);
 if (logits.with!.every((v, i) => v === logits.without![i])) throw new Error("the shift changed nothing: not timing it");
 const times = { with: [] as { wall: number; cpu: number }[], without: [] as { wall: number; cpu: number }[] };

@@ -1,8 +1,8 @@
 // node tools/run.mjs bench/store.ts FILE.kvc [--track NAME]: what rANS makes of a store's codes, and how fast, beside packed.
 import { fileSource } from "../src/host/file_source.ts";
 import { decodeChunk, encodeChunk } from "../src/store/codec.ts";
-import type { CodesTrack } from "../src/store/description.ts";
-import { openStore } from "../src/store/index.ts";
+import { type Codes, type CodesTrack, openStore } from "../src/store/index.ts";
+import type { CodecName } from "../src/store/layout.ts";
 
 const [path, flag, name] = process.argv.slice(2);
 if (!path || (flag !== undefined && (flag !== "--track" || !name))) {
@@ -20,34 +20,42 @@ const track = described as CodesTrack;
 
 /** Processor time of this process in seconds: other programs on the machine do not count. */
 const clock = () => process.cpuUsage().user / 1e6;
-const sum = { codes: 0, same: 0, packed: 0, rans: 0, encoding: 0, decoding: 0, unpacking: 0, chunks: 0 };
+const ROUNDS = 5; // the median counts; the first, in which the code is compiled, is left out
+
+const chunks: { readonly codes: Codes; readonly steps: number; readonly change: number }[] = [];
 for await (const chunk of reader.chunks(0, undefined, track.name)) {
-  const codes = chunk.codes();
-  const began = clock();
-  const rans = encodeChunk(track, codes, "rans");
-  const encoded = clock();
-  decodeChunk(track, rans.codec, rans.payload, chunk.steps);
-  const decoded = clock();
-  const packed = encodeChunk(track, codes, "packed");
-  const between = clock();
-  decodeChunk(track, packed.codec, packed.payload, chunk.steps);
-  sum.unpacking += clock() - between;
-  sum.encoding += encoded - began;
-  sum.decoding += decoded - encoded;
-  sum.codes += codes.length;
-  sum.same += (1 - chunk.change.mean) * codes.length;
-  sum.packed += packed.payload.byteLength;
-  sum.rans += rans.payload.byteLength;
-  if (++sum.chunks === MOST_CHUNKS) break;
+  chunks.push({ codes: chunk.codes(), steps: chunk.steps, change: chunk.change.mean });
+  if (chunks.length === MOST_CHUNKS) break;
+}
+const codes = chunks.reduce((sum, chunk) => sum + chunk.codes.length, 0);
+const same = chunks.reduce((sum, chunk) => sum + (1 - chunk.change) * chunk.codes.length, 0);
+
+/** Bytes of all chunks in a codec, and how long it takes to write and to read them. */
+function measure(codec: CodecName): { readonly bytes: number; readonly encoding: number; readonly decoding: number } {
+  const [encoding, decoding]: [number[], number[]] = [[], []];
+  let bytes = 0;
+  for (let round = 0; round <= ROUNDS; round++) {
+    const began = clock();
+    const written = chunks.map((chunk) => encodeChunk(track, chunk.codes, codec));
+    const between = clock();
+    for (const [i, chunk] of written.entries()) decodeChunk(track, chunk.codec, chunk.payload, chunks[i]!.steps);
+    if (round > 0) encoding.push(between - began);
+    if (round > 0) decoding.push(clock() - between);
+    bytes = written.reduce((sum, { payload }) => sum + payload.byteLength, 0);
+  }
+  const median = (values: number[]) => values.sort((x, y) => x - y)[ROUNDS >> 1]!;
+  return { bytes, encoding: median(encoding), decoding: median(decoding) };
 }
 
-const rate = (seconds: number) => `${(sum.packed / 1e6 / seconds).toFixed(1)} MB/s`;
-console.log(`${path}, track ${track.name}: ${sum.chunks} chunks, ${sum.codes} codes`);
-console.log(`as the step before   ${((100 * sum.same) / sum.codes).toFixed(1)} %`);
-console.log(`packed               ${((8 * sum.packed) / sum.codes).toFixed(3)} bits a code`);
-console.log(
-  `rANS                 ${((8 * sum.rans) / sum.codes).toFixed(3)} bits a code, ${(100 * (1 - sum.rans / sum.packed)).toFixed(1)} % smaller`,
-);
-console.log(
-  `of packed bytes      encoding ${rate(sum.encoding)}, decoding ${rate(sum.decoding)}, unpacking ${rate(sum.unpacking)}`,
-);
+const [packed, rans] = [measure("packed"), measure("rans")];
+const bits = ({ bytes }: { readonly bytes: number }) => `${((8 * bytes) / codes).toFixed(3)} bits a code`;
+const rate = (seconds: number) =>
+  `${(packed.bytes / 1e6 / seconds).toFixed(1)} MB/s, ${(codes / 1e6 / seconds).toFixed(1)} M codes/s`;
+console.log(`${path}, track ${track.name}: ${chunks.length} chunks, ${codes} codes`);
+console.log(`as the step before   ${((100 * same) / codes).toFixed(1)} %`);
+console.log(`packed               ${bits(packed)}`);
+console.log(`rANS                 ${bits(rans)}, ${(100 * (1 - rans.bytes / packed.bytes)).toFixed(1)} % smaller`);
+console.log(`of packed bytes      encoding  ${rate(rans.encoding)}`);
+console.log(`                     decoding  ${rate(rans.decoding)}`);
+console.log(`                     packing   ${rate(packed.encoding)}`);
+console.log(`                     unpacking ${rate(packed.decoding)}`);

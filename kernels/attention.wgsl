@@ -12,13 +12,14 @@ struct Params {
   queries: u32,  // queries of a sequence
   keys: u32,     // keys of a sequence
   heads: u32,
+  across: u32,   // sequences whose tokens lie beside each other, row by row; 1 where PARTS is 2
   head4: u32,    // channels of a head / 4
   scale: f32,    // log2(e) / sqrt(channels of a head)
 }
 
 @group(0) @binding(0) var<storage, read_write> q: array<vec4f>;   // [sequences, queries, heads, head4]; where PARTS is 2
-@group(0) @binding(1) var<storage, read_write> kv: array<vec4f>;  // [sequences, keys, PARTS, heads, head4]
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;   // [sequences, queries, heads, head4]
+@group(0) @binding(1) var<storage, read_write> kv: array<vec4f>;  // [sequences / across, keys, across, PARTS, heads, head4]
+@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;   // [sequences / across, queries, across, heads, head4]
 @group(0) @binding(3) var<uniform> params: Params;
 
 const PARTS = 3u;  // what kv holds of a token: 3 for query, key and value, 2 for key and value
@@ -36,6 +37,8 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: v
   let head = thread / tiles % params.heads;
   let sequence = thread / tiles / params.heads;
   if (sequence >= params.sequences) { return; }
+  // The row of the first token; the others follow `across` rows apart.
+  let origin = sequence / params.across * params.across * params.keys + sequence % params.across;
   let width4 = params.heads * params.head4;
   let channel = head * params.head4;
 
@@ -45,7 +48,8 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: v
   var top: array<f32, ROWS>; // registers
   var total: array<f32, ROWS>; // registers
   for (var r = 0u; r < ROWS; r++) { // unroll
-    let row = sequence * params.queries + min(first + r, params.queries - 1u);
+    var row = sequence * params.queries + min(first + r, params.queries - 1u);
+    if (PARTS == 3u) { row = origin + min(first + r, params.queries - 1u) * params.across; }
     sum[r] = row * width4 + channel;
     query[r] = select(sum[r], row * PARTS * width4 + channel, PARTS == 3u);
     top[r] = LOWEST;
@@ -55,7 +59,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: v
     // Keys beyond the last are the last again, with no share.
     var key: array<vec4u, KEYS4>; // registers
     for (var j = 0u; j < KEYS4; j++) { // unroll
-      let token = sequence * params.keys + min(begin + 4u * j + vec4u(0u, 1u, 2u, 3u), vec4u(params.keys - 1u));
+      let token = origin + params.across * min(begin + 4u * j + vec4u(0u, 1u, 2u, 3u), vec4u(params.keys - 1u));
       key[j] = (token * PARTS + PARTS - 2u) * width4 + channel;
     }
 

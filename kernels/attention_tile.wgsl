@@ -11,12 +11,13 @@ struct Params {
   queries: u32,  // queries of a sequence
   keys: u32,     // keys of a sequence
   heads: u32,
+  across: u32,   // sequences whose tokens lie beside each other, row by row; 1 where PARTS is 2
   scale: f32,    // log2(e) / sqrt(channels of a head)
 }
 
 @group(0) @binding(0) var<storage, read_write> q: array<vec4f>;   // [sequences, queries, heads, HEAD4]; where PARTS is 2
-@group(0) @binding(1) var<storage, read_write> kv: array<vec4f>;  // [sequences, keys, PARTS, heads, HEAD4]
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;   // [sequences, queries, heads, HEAD4]
+@group(0) @binding(1) var<storage, read_write> kv: array<vec4f>;  // [sequences / across, keys, across, PARTS, heads, HEAD4]
+@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;   // [sequences / across, queries, across, heads, HEAD4]
 @group(0) @binding(3) var<uniform> params: Params;
 
 const PARTS = 3u;   // what kv holds of a token: 3 for query, key and value, 2 for key and value
@@ -38,7 +39,10 @@ fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) id: v
   if (sequence >= params.sequences) { return; }
   // Threads beyond the last query help to fetch, and store nothing.
   let query = group % tiles * WG + lane;
-  let row = sequence * params.queries + min(query, params.queries - 1u);
+  // The row of the first token; the others follow `across` rows apart.
+  let origin = sequence / params.across * params.across * params.keys + sequence % params.across;
+  var row = sequence * params.queries + min(query, params.queries - 1u);
+  if (PARTS == 3u) { row = origin + min(query, params.queries - 1u) * params.across; }
   let step = params.heads * HEAD4;
   let channel = head * HEAD4;
 
@@ -54,7 +58,7 @@ fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) id: v
   for (var begin = 0u; begin < params.keys; begin += KEYS) {
     workgroupBarrier();
     for (var i = lane; i < FETCHED; i += WG) {
-      let token = sequence * params.keys + min(begin + i / HEAD4, params.keys - 1u);
+      let token = origin + params.across * min(begin + i / HEAD4, params.keys - 1u);
       let at = (token * PARTS + PARTS - 2u) * step + channel + i % HEAD4;
       k[i] = kv[at];
       v[i] = kv[at + step];

@@ -63,7 +63,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read_write> x: array<vec4f>;      // [frames * in_height * in_width, in4]
-@group(0) @binding(1) var<storage, read> w: array<mat4x4f>;          // [phases, out4, blocks], a column per input channel; f16 too
+@group(0) @binding(1) var<storage, read> w: array<mat4x4f>;          // [phases, out4, blocks], a column per input channel; f16 too; if INT8, [phases, out4, 1 + blocks]
 @group(0) @binding(2) var<storage, read> bias: array<vec4f>;         // [phases, out4]
 @group(0) @binding(3) var<storage, read_write> y: array<vec4f>;      // [rows, out4]; holds the residual before, if RESIDUAL; if LEAD, [frames, lead + frame_rows, out4]; if PHASES, the rows of all phases in frame, row, column order
 @group(0) @binding(4) var<storage, read_write> state: array<vec4f>;  // [frame_rows, state4]; only where CARRY, PAST or LOAD is STREAM
@@ -85,6 +85,7 @@ const CARRY = false;     // keep the first channels of the residual's last frame
 const LEAD = false;      // y is a token tensor: rows of a frame stand behind `lead` others
 const QUAD = false;      // threads share blocks of w; needs subgroups
 const UNPACKED = false;  // w holds pairs of f16 in words
+const INT8 = false;      // w holds signed bytes, a word per input channel; in front of the blocks of 4 output channels, their scales / 2^24
 const CHAINED = false;   // products are added to the sum one by one, as a GPU does at no cost, not four at a time
 
 // What a sum passes through before it is stored.
@@ -106,18 +107,30 @@ fn unpacked(words: vec2u) -> vec4f {
   return vec4f(unpack2x16float(words.x), unpack2x16float(words.y));
 }
 
-// A 4x4 block of w; `lane` is the thread's place in its quad.
-fn weights(i: u32, lane: u32) -> Block {
+// Four signed bytes, each times 2^24, which is what it stands for as the highest of a word. A processor multiplies faster than it shifts each
+// lane by a number of its own.
+fn raised(bytes: u32) -> vec4f {
+  return vec4f(bitcast<vec4i>((bytes * vec4u(0x1000000u, 0x10000u, 0x100u, 1u)) & vec4u(0xff000000u)));
+}
+
+// A 4x4 block of w; `lane` is the thread's place in its quad, `scale` of the block's output channels.
+fn weights(i: u32, lane: u32, scale: vec4f) -> Block {
   if (UNPACKED) {
     let left = bitcast<vec4u>(w[i][0]);
     let right = bitcast<vec4u>(w[i][1]);
     return Block(mat4x4f(unpacked(left.xy), unpacked(left.zw), unpacked(right.xy), unpacked(right.zw)));
   } else {
     if (QUAD) {
-      let column = w[i][lane];
+      var column = vec4f();
+      if (INT8) { column = raised(bitcast<u32>(w[i][0][lane])) * scale; } else { column = w[i][lane]; }
       return Block(quadBroadcast(column, 0u), quadBroadcast(column, 1u), quadBroadcast(column, 2u), quadBroadcast(column, 3u));
     } else {
-      return Block(w[i]);
+      if (INT8) {
+        let words = bitcast<vec4u>(w[i][0]);
+        return Block(mat4x4f(raised(words.x) * scale, raised(words.y) * scale, raised(words.z) * scale, raised(words.w) * scale));
+      } else {
+        return Block(w[i]);
+      }
     }
   }
 }
@@ -157,6 +170,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: v
   var place: array<u32, ROWS>; // registers
   var col: array<u32, COLS>; // registers
   var panel: array<u32, COLS>; // registers
+  var scale: array<vec4f, COLS>; // registers
   for (var r = 0u; r < ROWS; r++) { // unroll
     row[r] = min(first_row + r, params.rows - 1u);
     place[r] = row[r] * params.out4;
@@ -170,7 +184,12 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: v
   }
   for (var c = 0u; c < COLS; c++) { // unroll
     col[c] = min(first_col + c, params.out4 - 1u);
-    panel[c] = (phase * params.out4 + col[c]) * params.blocks;
+    let group = phase * params.out4 + col[c];
+    panel[c] = group * params.blocks;
+    if (INT8) {
+      panel[c] += group + 1u;
+      scale[c] = bitcast<vec4f>(w[panel[c] - 1u][0]);
+    }
   }
 
   var acc: array<vec4f, TILE>; // registers
@@ -329,7 +348,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: v
       if (LOAD == VOLUME) { a[r] = select(Four(), a[r], inside[r]); }
     }
     for (var c = 0u; c < COLS; c++) { // unroll
-      let m = weights(panel[c] + step, thread & 3u);
+      let m = weights(panel[c] + step, thread & 3u, scale[c]);
       for (var r = 0u; r < ROWS; r++) { // unroll
         if (CHAINED) {
           acc[r * COLS + c] = acc[r * COLS + c] + m[0] * a[r].x + m[1] * a[r].y + m[2] * a[r].z + m[3] * a[r].w;

@@ -34,7 +34,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read_write> x: array<vec4f>;      // [frames * in_height * in_width, in4]
-@group(0) @binding(1) var<storage, read> w: array<vec4f>;            // [out4, blocks, 4], a column per input channel; f16 too
+@group(0) @binding(1) var<storage, read> w: array<vec4f>;            // [out4, blocks, 4], a column per input channel; f16 too; if INT8, [out4, 1 + blocks, 4]
 @group(0) @binding(2) var<storage, read> bias: array<vec4f>;         // [out4]
 @group(0) @binding(3) var<storage, read_write> y: array<vec4f>;      // [rows, out4]; holds the residual before, if RESIDUAL; if LEAD, [frames, lead + frame_rows, out4]
 @group(0) @binding(4) var<storage, read_write> state: array<vec4f>;  // [frame_rows, state4]; only where CARRY or LOAD is STREAM
@@ -51,6 +51,7 @@ const RESIDUAL = false;  // y += what y held
 const CARRY = false;     // keep the first channels of the residual's last frame in `state` for the next call
 const LEAD = false;      // y is a token tensor: rows of a frame stand behind `lead` others
 const UNPACKED = false;  // w holds pairs of f16 in words
+const INT8 = false;      // w holds signed bytes, a word per input channel; in front of the blocks of 4 output channels, their scales / 2^24
 const HALVES = false;    // a slab is multiplied and summed in f16, and its sums are added up in f32
 
 // What a sum passes through before it is stored.
@@ -81,6 +82,11 @@ alias Four = vec4f;  // of operands; f16 if HALVES
 
 var<workgroup> xs: array<Four, DEEP * X_PITCH>;
 var<workgroup> ws: array<Four, DEEP * 4u * W_PITCH>;
+
+// Four signed bytes, each times 2^24: see matmul.wgsl.
+fn raised(bytes: u32) -> vec4f {
+  return vec4f(bitcast<vec4i>((bytes * vec4u(0x1000000u, 0x10000u, 0x100u, 1u)) & vec4u(0xff000000u)));
+}
 
 @compute @workgroup_size(WG)
 fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) n: vec3u) {
@@ -141,8 +147,16 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) id:
   let w_channel = thread % (DEEP * 4u);
   let w_col = thread / (DEEP * 4u);
   var panel: array<u32, W_PARTS>; // registers
+  var scale: array<vec4f, W_PARTS>; // registers
   for (var i = 0u; i < W_PARTS; i++) { // unroll
-    panel[i] = min(first_col + w_col + i * W_STEP, params.out4 - 1u) * params.blocks * 4u;
+    let col = min(first_col + w_col + i * W_STEP, params.out4 - 1u);
+    panel[i] = col * params.blocks * 4u;
+    if (INT8) {
+      panel[i] += (col + 1u) * 4u;
+      for (var j = 0u; j < 4u; j++) { // unroll
+        scale[i][j] = bitcast<f32>(w[panel[i] - 4u + j][0]);
+      }
+    }
   }
 
   let frame_step = params.frame_rows * params.in4;
@@ -198,7 +212,11 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) id:
       if (UNPACKED) {
         weights[i] = Four(vec4f(unpack2x16float(bitcast<u32>(packed[0])), unpack2x16float(bitcast<u32>(packed[1]))));
       } else {
-        weights[i] = Four(packed);
+        if (INT8) {
+          weights[i] = Four(raised(bitcast<u32>(packed[0])) * scale[i]);
+        } else {
+          weights[i] = Four(packed);
+        }
       }
     }
 

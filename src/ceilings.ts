@@ -1,7 +1,7 @@
 // What an adapter can do at most, measured: three kernels that do one thing each, timed as every other kernel is.
 import { GraphBuilder } from "./core/graph.ts";
+import { type HalfForm, typeOf } from "./core/kept.ts";
 import type { Dispatch } from "./core/kernel.ts";
-import type { HalfForm } from "./core/op.ts";
 import { roundUp, tensor } from "./core/tensor.ts";
 import type { Gpu } from "./gpu/device.ts";
 import type { StepProfile } from "./gpu/profile.ts";
@@ -163,7 +163,8 @@ export function countLoads(d: Dispatch, bytes: number): number {
   const tiles = (count: string, size: string) => Math.ceil(of(count) / of(size));
   if (d.kernel.name === "matmul") {
     const quad = d.consts.QUAD === true;
-    const block = quad ? 1 : d.retype ? 2 : 4; // a column for the four of a quad, else a 4x4 block of f16 or f32
+    // A column for the four of a quad, else a 4x4 block.
+    const block = quad ? 1 : { f32: 4, f16: 2, int8: 1 }[typeOf(d.kept?.w?.form)];
     const down = quad ? roundUp(tiles("rows", "ROWS"), 4) : tiles("rows", "ROWS");
     const threads = of("phases") * down * tiles("out4", "COLS");
     return threads * of("blocks") * (of("ROWS") + block * of("COLS"));
@@ -189,5 +190,8 @@ export function countLoads(d: Dispatch, bytes: number): number {
     const chunk = 4 * of("KEYS4");
     return threads * Math.ceil(of("keys") / chunk) * of("head4") * 2 * (of("ROWS") + chunk);
   }
+  if (d.kernel.name === "vq")
+    return tiles("rows", "ROWS") * of("books") * of("codes4") * (1 + of("part4") * (4 + of("ROWS")));
+  if (d.kernel.name === "embed") return of("rows") * of("channels4") * of("parts") * 3; // a part, a code and a row of the table
   return bytes / 16;
 }

@@ -126,8 +126,8 @@ export async function loadSession(
   options: ModelOptions & PrecisionOptions = {},
 ): Promise<Session> {
   const { graph, weights } = openModel(checkpoint, options);
-  const { gpu: on, dtype } = await withPrecision(gpu, options.dtype, options.signal);
-  return createSession(on, graph, weights, { ...options, dtype });
+  const { dtype, ...rest } = options;
+  return createSession(await withPrecision(gpu, dtype, options.signal), graph, weights, rest);
 }
 
 /** Scaling, crop and normalisation: from Kinema's own metadata, else as the model's authors do it. */

@@ -1,5 +1,6 @@
 import { fail } from "./core/fail.ts";
 import { type Graph, type TensorSource, wantedTensors } from "./core/graph.ts";
+import { joined } from "./core/join.ts";
 import { elements } from "./core/tensor.ts";
 import type { Gpu } from "./gpu/device.ts";
 import { buildCompressorDecoder, buildCompressorEncoder } from "./models/compressor.ts";
@@ -44,8 +45,9 @@ export function openCompressor(
   checkpoint: Checkpoint,
   half: "encoder" | "decoder",
   size: CompressorSize,
+  shape = compressorOf(checkpoint),
 ): { readonly graph: Graph; readonly weights: TensorSource } {
-  const d = { shape: compressorOf(checkpoint), ...size };
+  const d = { shape, ...size };
   const graph = half === "encoder" ? buildCompressorEncoder(d) : buildCompressorDecoder(d);
   const wanted = wantedTensors(graph);
   const names = new Map([...wanted.keys()].map((name) => [name, name]));
@@ -63,13 +65,7 @@ export async function quantiserHash(checkpoint: Checkpoint): Promise<string> {
     if (!/^(quantiser|project_out|decoder)\./.test(name)) continue;
     parts.push(new TextEncoder().encode(`${name} ${dtype} [${shape}]`), await checkpoint.read(name));
   }
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", joined(Uint8Array, parts)));
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
@@ -120,6 +116,9 @@ export async function trackOfWeights(
     );
   return track;
 }
+
+/** Which of the compressors that ship wrote a track: the rate in its file's name; null for a compressor of another name. */
+export const rateOf = ({ model }: CodesTrack): string | null => /^kinema-compressor-(\w+)$/.exec(model)?.[1] ?? null;
 
 /** A frame rate as a fraction: 29.97 is 30000/1001; a rate that is near neither a whole number nor such a one, in thousandths. */
 export function rational(fps: number): [numerator: number, denominator: number] {
@@ -182,13 +181,14 @@ export class FrameEncoder {
     checkpoint: Checkpoint,
     { frames, size, ...options }: SessionOptions & { readonly frames: number; readonly size: number },
   ): Promise<FrameEncoder> {
-    const { graph, weights } = openCompressor(checkpoint, "encoder", { frames, height: size, width: size });
+    const shape = compressorOf(checkpoint);
+    const { graph, weights } = openCompressor(checkpoint, "encoder", { frames, height: size, width: size }, shape);
     const preprocessing = { resize: size, crop: size, mean: [0, 0, 0], std: [1, 1, 1] } as const;
     const [session, ingest] = await Promise.all([
       createSession(gpu, graph, weights, options),
       FrameIngest.create(gpu, { form: "reference", preprocessing }),
     ]);
-    return new FrameEncoder(session, ingest, compressorOf(checkpoint), frames);
+    return new FrameEncoder(session, ingest, shape, frames);
   }
 
   /** Takes the next frame; codes once a run is full, as a store keeps them: [steps, codebooks, rows, columns]. */
@@ -256,7 +256,8 @@ export class FrameDecoder {
     }: SessionOptions & { readonly steps: number; readonly height: number; readonly width: number },
   ): Promise<FrameDecoder> {
     const shape = compressorOf(checkpoint);
-    const { graph, weights } = openCompressor(checkpoint, "decoder", { frames: steps * shape.time, height, width });
+    const frames = steps * shape.time;
+    const { graph, weights } = openCompressor(checkpoint, "decoder", { frames, height, width }, shape);
     return new FrameDecoder(await createSession(gpu, graph, weights, options), shape, steps);
   }
 

@@ -1,14 +1,16 @@
 // How weights are kept and multiplied on an adapter: asked for by the caller, chosen by measurement.
 import { type BlockTimes, type Form, measureForms } from "./ceilings.ts";
-import type { HalfForm } from "./core/op.ts";
+import type { HalfForm, WeightForm, WeightType } from "./core/kept.ts";
 import type { Gpu } from "./gpu/device.ts";
 import type { SessionOptions } from "./session.ts";
 
 /**
  * `f32`: all in f32. `f16`: matrix weights are kept as f16, in the form that this adapter multiplies fastest; sums stay f32.
- * `auto`: `f16` where that is measured to be faster than f32, else `f32`.
+ * `int8`: they are kept in signed bytes with an f32 scale for each output channel (see toInt8), a quarter of the memory, and multiplied in f32.
+ * `auto`: `f16` where that is measured to be faster than f32, else `f32`. Matrix weights are those of linear layers and of all
+ * convolutions but depthwise ones; whatever else a model has is f32 always.
  */
-export type DType = "auto" | "f32" | "f16";
+export type DType = "auto" | WeightType;
 
 /** What a model's session may be told: as a session, and `auto`. */
 export interface PrecisionOptions extends Omit<SessionOptions, "dtype"> {
@@ -46,15 +48,12 @@ export function decide(times: Readonly<Partial<Record<Form, BlockTimes>>>, kind:
 const decisions = new WeakMap<object, Promise<Precision>>();
 
 /**
- * The GPU with f16 weights in the form that suits it, and the type that `dtype` comes to on it. A device is measured
- * once, the first time that f16 or auto is asked for.
+ * The GPU with weights kept as `dtype` asks for, f16 in the form that suits it. A device is measured once, the first time that
+ * f16 or auto is asked for.
  */
-export async function withPrecision(
-  gpu: Gpu,
-  dtype: DType = "f32",
-  signal?: AbortSignal,
-): Promise<{ readonly gpu: Gpu; readonly dtype: "f32" | "f16" }> {
-  if (dtype === "f32") return { gpu, dtype };
+export async function withPrecision(gpu: Gpu, dtype: DType = "f32", signal?: AbortSignal): Promise<Gpu> {
+  const keeping = (weights: WeightForm): Gpu => ({ ...gpu, caps: { ...gpu.caps, weights } });
+  if (dtype === "f32" || dtype === "int8") return keeping(dtype);
   let decision = decisions.get(gpu.device);
   if (!decision) {
     decision = measureForms(gpu, signal).then((times) => decide(times, gpu.caps.kind));
@@ -62,8 +61,5 @@ export async function withPrecision(
     decision.catch(() => decisions.delete(gpu.device));
   }
   const { form, worth } = await decision;
-  return {
-    gpu: { ...gpu, caps: { ...gpu.caps, halfForm: form } },
-    dtype: dtype === "f16" || worth ? "f16" : "f32",
-  };
+  return keeping(dtype === "f16" || worth ? form : "f32");
 }

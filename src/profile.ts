@@ -3,6 +3,7 @@ import { type Ceilings, countLoads, measureCeilings } from "./ceilings.ts";
 import { type ModelOptions, openModel } from "./classifier.ts";
 import { fail } from "./core/fail.ts";
 import { type Graph, type TensorSource, wantedTensors } from "./core/graph.ts";
+import { typeOf, type WeightType } from "./core/kept.ts";
 import { elements, product } from "./core/tensor.ts";
 import type { Gpu } from "./gpu/device.ts";
 import { type Profile, type ProfileOptions, runsOf } from "./gpu/profile.ts";
@@ -52,7 +53,7 @@ export interface ProfileReport {
   readonly adapter: string;
   /** Input shape, channels last. */
   readonly input: readonly number[];
-  readonly dtype: "f32" | "f16";
+  readonly dtype: WeightType;
   /** Whether the weights are random ones, for want of a file. */
   readonly random: boolean;
   readonly clock: Profile["clock"];
@@ -80,8 +81,8 @@ export async function profileModel(
   const { signal } = options;
   runsOf(options);
   const { graph, weights } = prepared(checkpoint, options);
-  const { gpu: on, dtype } = await withPrecision(gpu, options.dtype, signal);
-  using session = await createSession(on, graph, weights, { dtype, ...(signal ? { signal } : {}) });
+  const on = await withPrecision(gpu, options.dtype, signal);
+  using session = await createSession(on, graph, weights, signal ? { signal } : {});
   const before = await measureCeilings(gpu, signal);
   const [name, input] = Object.entries(graph.inputs)[0]!;
   const profile = await session.profile({ [name]: uniform(name, elements(input.spec), 1) }, options);
@@ -92,7 +93,7 @@ export async function profileModel(
     model: graph.name,
     adapter: gpu.adapter,
     input: input.spec.shape,
-    dtype,
+    dtype: typeOf(on.caps.weights),
     random: checkpoint === null,
     ...reportOf(session, profile, ceilings),
   };

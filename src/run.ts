@@ -1,6 +1,7 @@
 import { describeModel, type ModelOptions, openModel } from "./classifier.ts";
 import { fail } from "./core/fail.ts";
 import type { Value } from "./core/graph.ts";
+import { joined } from "./core/join.ts";
 import type { Caps } from "./core/op.ts";
 import { plan } from "./core/plan.ts";
 import { channels, elements, extent, shapeText, toChannelsFirst, toChannelsLast } from "./core/tensor.ts";
@@ -92,8 +93,8 @@ export async function runModel(
     height,
     width,
   });
-  const { gpu: on, dtype } = await withPrecision(gpu, options.dtype, options.signal);
-  using session = await createSession(on, graph, weights, { ...options, dtype });
+  const { dtype, ...rest } = options;
+  using session = await createSession(await withPrecision(gpu, dtype, options.signal), graph, weights, rest);
   const prepared = performance.now();
   const taps = graph.values.filter((value) => value.kind === "temp" && names.has(nodeOf(value)));
   const data = toChannelsLast(input.data, [count, depth, tall, wide]);
@@ -207,24 +208,19 @@ function inPyTorchOrder(
   parts: readonly Float32Array[],
   pushes: number,
 ): NamedTensor {
-  const joined = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    joined.set(part, at);
-    at += part.length;
-  }
+  const all = joined(Float32Array, parts);
   const { spec } = values[0]!;
   const first = values.reduce((sum, value) => sum + extent(value.spec, 0), 0) * pushes;
   if (spec.shape.length === 4) {
     const [height, width] = [extent(spec, 1), extent(spec, 2)];
     return {
       shape: [first, channels(spec), height, width],
-      data: toChannelsFirst(joined, [first, height, width, channels(spec)]),
+      data: toChannelsFirst(all, [first, height, width, channels(spec)]),
     };
   }
   if (spec.shape.length < 2 || spec.shape.length > 4)
     fail("unsupported", `"${name}" ${shapeText(spec)} has no PyTorch order`);
-  return { shape: [first, ...spec.shape.slice(1)], data: joined };
+  return { shape: [first, ...spec.shape.slice(1)], data: all };
 }
 
 /** Every floating tensor of a safetensors file, or those of the given names that it has. */

@@ -1,5 +1,6 @@
 import { fail } from "./core/fail.ts";
 import { countMacs, countParameters, type Graph, type TensorSource, type Value } from "./core/graph.ts";
+import { formOf, type WeightType } from "./core/kept.ts";
 import { type Plan, type PlanOptions, plan } from "./core/plan.ts";
 import { elements, padChannels, shapeText } from "./core/tensor.ts";
 import { checkLimits, makeBuffers, type SessionBuffers, scoped } from "./gpu/buffers.ts";
@@ -34,8 +35,8 @@ export interface RunOptions {
 }
 
 export interface SessionOptions extends PlanOptions {
-  /** How matrix weights are stored; sums are f32 either way, f16 may be multiplied as such (see Caps.halfForm). Default f32. */
-  readonly dtype?: "f32" | "f16";
+  /** How the weights of matrix products are kept (see DType); sums are f32 whatever it is. Default: as `gpu.caps.weights` says, else f32. */
+  readonly dtype?: WeightType;
   readonly signal?: AbortSignal;
   /** Called as weights are packed and pipelines compile; `fraction` grows from 0 to 1. */
   readonly onProgress?: (progress: { readonly phase: "upload" | "compile"; readonly fraction: number }) => void;
@@ -49,8 +50,8 @@ const RING = 3;
  *
  * @param weights checkpoint tensors by canonical name, f32, as `graph`'s weights ask for them (see wantedTensors): a Map, or
  *   a reader of which each is asked for once or twice, one after another, so that no two large ones are in memory
- * @throws "limit-exceeded" before any allocation when the plan needs more than the device has; "out-of-memory"; what
- *   reading a tensor throws
+ * @throws "limit-exceeded" before any allocation when the plan needs more than the device has; "out-of-memory"; "not-finite" for
+ *   weights that int8 cannot keep; what reading a tensor throws
  */
 export async function createSession(
   gpu: Gpu,
@@ -58,8 +59,7 @@ export async function createSession(
   weights: TensorSource,
   options: SessionOptions = {},
 ): Promise<Session> {
-  const halfWeights = options.dtype === "f16";
-  const planned = plan(graph, { ...gpu.caps, halfWeights }, options);
+  const planned = plan(graph, { ...gpu.caps, weights: formOf(options.dtype, gpu.caps) }, options);
   checkLimits(gpu.device, planned);
   options.signal?.throwIfAborted();
   const report = options.onProgress ?? (() => {});

@@ -1,10 +1,11 @@
 // Which body is fastest for each class of a model's products on this adapter? Measured once, and kept.
 import { KinemaError } from "./core/fail.ts";
 import { countMacs, type Graph, GraphBuilder, type Node, type Value } from "./core/graph.ts";
+import { formOf, typeOf, type WeightType } from "./core/kept.ts";
 import type { Caps } from "./core/op.ts";
 import { plan } from "./core/plan.ts";
 import { elements } from "./core/tensor.ts";
-import { parseTunings, type Tuning } from "./core/tuning.ts";
+import { joinTunings, parseTunings, type Tuning } from "./core/tuning.ts";
 import type { Gpu } from "./gpu/device.ts";
 import * as kernels from "./kernels.gen.ts";
 import { type BodyName, candidates, chooseBody, classOf, type Product, productOf } from "./ops/matmul_body.ts";
@@ -14,8 +15,8 @@ import { createSession, type Feed, type Session } from "./session.ts";
 type Feeds = Readonly<Record<string, Feed>>;
 
 export interface TuneOptions {
-  /** As the sessions will have it. Default f32. */
-  readonly dtype?: "f32" | "f16";
+  /** As the sessions will have it. */
+  readonly dtype?: WeightType;
   readonly signal?: AbortSignal;
   readonly onProgress?: (fraction: number) => void;
   /** Times a session of one product in ms. Default: the profiler's least of five runs. */
@@ -43,7 +44,7 @@ export async function tune(
   options: TuneOptions = {},
 ): Promise<{ readonly tuning: Tuning; readonly classes: readonly TunedClass[] }> {
   const { tuned: _earlier, ...plain } = gpu.caps;
-  const caps: Caps = { ...plain, halfWeights: options.dtype === "f16", macs: countMacs(graph) };
+  const caps: Caps = { ...plain, weights: formOf(options.dtype, plain), macs: countMacs(graph) };
   const largest = new Map<string, { readonly node: Node; readonly product: Product }>();
   const macs = ({ rows, out4, blocks }: Product) => rows * out4 * blocks;
   for (const { node, dispatch } of plan(graph, caps).steps) {
@@ -70,14 +71,14 @@ async function timeBodies(
   name: string,
   node: Node,
   product: Product,
-  { dtype = "f32", signal, clock = leastOfFive }: TuneOptions,
+  { signal, clock = leastOfFive }: TuneOptions,
 ): Promise<Partial<Record<BodyName, number>>> {
   const graph = alone(node);
   const feeds: Record<string, Feed> = {};
   for (const [key, { spec }] of Object.entries(graph.inputs)) feeds[key] = uniform(key, elements(spec), 1);
   const open = (body: BodyName) => {
     const on = { ...gpu, caps: { ...gpu.caps, tuned: { [name]: body } } };
-    return createSession(on, graph, randomWeights(graph), { dtype, ...(signal ? { signal } : {}) });
+    return createSession(on, graph, randomWeights(graph), signal ? { signal } : {});
   };
   const answer = async (session: Session) => Object.values(await session.run(feeds))[0]!;
   const right = await (async () => {
@@ -89,7 +90,7 @@ async function timeBodies(
     signal?.throwIfAborted();
     try {
       using session = await open(body);
-      if (isNear(await answer(session), right, dtype)) ms[body] = await clock(session, feeds);
+      if (isNear(await answer(session), right, typeOf(product.form))) ms[body] = await clock(session, feeds);
     } catch (error) {
       // A body that this adapter cannot compile, or has no memory for, is no candidate.
       const passed = ["unsupported", "limit-exceeded", "out-of-memory", "graph"];
@@ -122,11 +123,11 @@ async function leastOfFive(session: Session, feeds: Feeds): Promise<number> {
 }
 
 /** Sums of up to some ten thousand products of numbers near 1: bodies differ by roundings of what they multiply in. */
-const TOLERANCE = { f32: 1e-4, f16: 2e-2 };
+const TOLERANCE = { f32: 1e-4, f16: 2e-2, int8: 1e-4 };
 
-function isNear(got: Float32Array, want: Float32Array, dtype: "f32" | "f16"): boolean {
+function isNear(got: Float32Array, want: Float32Array, type: WeightType): boolean {
   const largest = want.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
-  return got.every((v, i) => Math.abs(v - want[i]!) <= TOLERANCE[dtype] * largest);
+  return got.every((v, i) => Math.abs(v - want[i]!) <= TOLERANCE[type] * largest);
 }
 
 /** FNV-1a of the family's text: what was measured of other kernels says nothing about these. */
@@ -146,18 +147,32 @@ export function withTuning(gpu: Gpu, tuning: Tuning | null): Gpu {
 const STORE = "kinema";
 const place = (identity: string) => `https://kinema.invalid/tuning/${encodeURIComponent(identity)}`;
 
-/** Keeps a tuning in a browser's CacheStorage, which `storage` is when absent. */
-export async function keepTuning(tuning: Tuning, storage: Pick<CacheStorage, "open"> = caches): Promise<void> {
-  const cache = await storage.open(STORE);
-  await cache.put(place(tuning.adapter), new Response(JSON.stringify([tuning])));
+/** What a cache holds of an adapter; nothing where that cannot be read. */
+async function readKept(cache: Cache, identity: string): Promise<readonly Tuning[]> {
+  const response = await cache.match(place(identity));
+  try {
+    return response ? parseTunings(await response.text()) : [];
+  } catch {
+    return [];
+  }
 }
 
-/** What {@link keepTuning} kept of this adapter; null, if there is nothing that can be read. */
+/**
+ * Keeps a tuning in a browser's CacheStorage, which `storage` is when absent, joined with what is kept of the same adapter and kernels for
+ * other models.
+ */
+export async function keepTuning(tuning: Tuning, storage: Pick<CacheStorage, "open"> = caches): Promise<void> {
+  const cache = await storage.open(STORE);
+  const list = joinTunings(await readKept(cache, tuning.adapter), tuning);
+  await cache.put(place(tuning.adapter), new Response(JSON.stringify(list)));
+}
+
+/** What {@link keepTuning} kept of this adapter and these kernels; null, if there is nothing, or the store is closed to this page. */
 export async function keptTuning(gpu: Gpu, storage: Pick<CacheStorage, "open"> = caches): Promise<Tuning | null> {
   try {
-    const response = await (await storage.open(STORE)).match(place(gpu.identity));
-    return response ? (parseTunings(await response.text())[0] ?? null) : null;
+    const list = await readKept(await storage.open(STORE), gpu.identity);
+    return list.find(({ kernels }) => kernels === hashOfKernels()) ?? null;
   } catch {
-    return null; // a store that is closed to this page, or holds something else: good without it
+    return null; // good without it
   }
 }

@@ -1,54 +1,36 @@
 // The bench: its cases, what it refuses, what it writes and compares. What it measures is no test.
-import { resolve } from "node:path";
-import { pathToFileURL } from "node:url";
 import { describe, expect, it } from "vitest";
 import { type Answer, KERNEL_CASES, type KernelCase } from "../bench/cases.ts";
 import { joinReport } from "../bench/command.ts";
 import { modelFile, percentile, readModel } from "../bench/models.ts";
-import { decades } from "../bench/page/bars.ts";
+import { logTicks } from "../bench/page/bar_chart.ts";
 import { randomFile } from "../bench/random_file.ts";
-import {
-  compareReports,
-  type KernelTiming,
-  printReport,
-  type Report,
-  type Result,
-  readReport,
-  refusedOf,
-} from "../bench/report.ts";
+import { compareReports, printReport, readReport, refusedOf } from "../bench/report.ts";
 import { CASE_NAMES, chooseCases, runBench, timeKernels } from "../bench/run.ts";
-import { countMacs, wantedTensors } from "../src/core/graph.ts";
+import { tunedFor } from "../bench/tuned.ts";
+import { countMacs, type Value, wantedTensors } from "../src/core/graph.ts";
 import { elements } from "../src/core/tensor.ts";
 import { buildModel, MODEL_NAMES } from "../src/models/index.ts";
 import { openCheckpoint } from "../src/weights/checkpoint.ts";
+import { CEILINGS, report, result, rivalResult } from "./bench_report.ts";
 import { useGpu } from "./gpu.ts";
 
 const fixture = useGpu();
-const CEILINGS = { flops: 1e10, bytes: 1e9, loads: 1e8 };
 const kernelCase = (name: string): KernelCase => KERNEL_CASES.find((c) => c.name === name)!;
-
-const timing = (ms: number): KernelTiming => ({
-  ...{ ms, leastMs: ms, rounds: 3, runsARound: 1, gflops: 1, bound: "fma", reached: 0.5 },
-});
-const result = (name: string, ms: number | null): Result<KernelTiming> => ({
-  ...{ name, about: "[4, 4]", refused: ms === null ? "element 0 is 1" : null, timing: ms === null ? null : timing(ms) },
-});
-const report = (kernels: readonly Result<KernelTiming>[], changes: Partial<Report> = {}): Report => ({
-  ...{ format: "kinema-bench-1", date: "2026-01-02T03:04:05Z", commit: "abc", adapter: "a", driver: "d" },
-  ...{ browser: "b", quick: true, ceilings: CEILINGS, kernels, models: [], rivals: [], ...changes },
-});
 
 describe("cases", () => {
   it("are kernels and every model, each once", () => {
     expect(new Set(CASE_NAMES).size).toBe(CASE_NAMES.length);
     expect(CASE_NAMES).toEqual(expect.arrayContaining(["matmul-1024", "conv3x3", "attention", "shifted"]));
+    const added = ["conv3d", "conv-transpose", "group-norm", "relu", "soft-clamp", "vq", "fsq", "embed"];
+    expect(CASE_NAMES).toEqual(expect.arrayContaining(added));
     expect(CASE_NAMES).toEqual(expect.arrayContaining([...MODEL_NAMES]));
   });
 
   it("have small twins with extents that no tile divides", () => {
     for (const { name, twin } of KERNEL_CASES) {
       const { graph, flops } = twin();
-      const { spec } = graph.outputs.y!;
+      const [{ spec }] = Object.values(graph.outputs) as [Value];
       expect(elements(spec), name).toBeLessThan(4096); // so that every element is checked
       expect(elements(spec) % 8, name).not.toBe(0);
       expect(flops, name).toBeGreaterThan(0);
@@ -107,7 +89,7 @@ describe("a wrong kernel", () => {
 
   it("is refused for a single element, and the others are timed", async () => {
     const good = { ...small, timed: small.twin };
-    const results = await timeKernels(fixture.gpu, [against(17), good], async () => CEILINGS, 2);
+    const results = await timeKernels(fixture.gpu, [against(17), good], async () => CEILINGS, { rounds: 2 });
     expect(results[0]).toMatchObject({ timing: null, refused: expect.stringMatching(/^element 17 is .*f64 says/) });
     expect(results[1]).toMatchObject({ refused: null, timing: { rounds: 2 } });
     expect(printReport(report(results))).toMatch(/conv1x1-project .* refused: element 17/);
@@ -115,16 +97,38 @@ describe("a wrong kernel", () => {
 
   it("is refused for its twin alone", async () => {
     const liar = { ...against(5), timed: small.twin };
-    const [refused] = await timeKernels(fixture.gpu, [{ ...liar, twin: against(5).timed }], async () => CEILINGS, 2);
+    const [refused] = await timeKernels(fixture.gpu, [{ ...liar, twin: against(5).timed }], async () => CEILINGS, {
+      rounds: 2,
+    });
     expect(refused).toMatchObject({ timing: null, refused: expect.stringMatching(/^small: element 5 is /) });
   });
 });
 
+it("measures which body suits a layer best, where that is asked for", { timeout: 60_000 }, async () => {
+  const gpu = fixture.as("cpu");
+  const { graph } = kernelCase("conv1x1-project").twin();
+  expect(await tunedFor(gpu, graph, false)).toBe(gpu);
+  const { tuned } = (await tunedFor(gpu, graph, true)).caps;
+  expect(Object.values(tuned!)).toEqual([expect.stringMatching(/^registers/)]);
+});
+
 it("runs two cases and writes what it reads", { timeout: 60_000 }, async () => {
   const lines: string[] = [];
-  const options = { cases: ["layer-norm", "conv1x1-project"], quick: true, commit: "abc+", browser: "Node" };
+  const options = {
+    cases: ["layer-norm", "conv1x1-project"],
+    quick: true,
+    tuned: true,
+    commit: "abc+",
+    browser: "Node",
+  };
   const made = await runBench(fixture.gpu, options, (line) => lines.push(line));
-  expect(made).toMatchObject({ commit: "abc+", browser: "Node", adapter: fixture.gpu.adapter, models: [] });
+  expect(made).toMatchObject({
+    commit: "abc+",
+    browser: "Node",
+    adapter: fixture.gpu.adapter,
+    models: [],
+    tuned: true,
+  });
   expect(made.kernels.map(({ name, refused }) => [name, refused])).toEqual([
     ["conv1x1-project", null],
     ["layer-norm", null],
@@ -151,6 +155,8 @@ describe("reports", () => {
     expect(() => readReport(JSON.stringify({ ...whole, format: "2" }), "x.json")).toThrow("not of the bench");
     const broken = [
       { ...whole, adapter: 1 },
+      ...["date", "commit", "adapter", "driver", "browser"].map((key) => ({ ...whole, [key]: "" })),
+      { ...whole, date: "yesterday" },
       { ...whole, ceilings: undefined },
       { ...whole, kernels: [{ ...result("a", 2), timing: {} }] },
       { ...whole, models: [{ ...result("a", 2), refused: "both timed and refused" }] },
@@ -178,20 +184,18 @@ describe("reports", () => {
     ]);
   });
 
-  it("takes an export from before there were rivals", () => {
-    const { rivals: _, ...old } = report([result("a", 2)]);
-    expect(readReport(JSON.stringify(old), "x.json").rivals).toEqual([]);
+  it("takes an export from before there were rivals and tunings", () => {
+    const { rivals: _, tuned: __, ...old } = report([result("a", 2)]);
+    expect(readReport(JSON.stringify(old), "x.json")).toMatchObject({ rivals: [], tuned: false });
   });
 
   it("prints rivals with their ratio, the honest line on a software adapter, and refusals", () => {
-    const side = (ms: number) => ({ prepareMs: 1, coldMs: 2, ms, all: [ms, ms] });
-    const times = { ours: side(10), rival: side(30), ratio: 3, rounds: 5, maxDifference: 1e-5, maxOutput: 8 };
-    const one = { name: "conv3x3", about: "[9]", rival: "tfjs", version: "4.22.0", refused: null, timing: times };
+    const one = rivalResult("conv3x3", "tfjs", 3);
     const two = { ...one, rival: "jax", version: "", refused: "the rival: no device", timing: null };
     const made = report([], { rivals: [one, two], adapter: "x (software)" });
     expect(readReport(JSON.stringify(made), "x.json")).toEqual(made);
     const printed = printReport(made);
-    expect(printed).toMatch(/conv3x3 \[9\] +tfjs 4\.22\.0 +30\.0 +10\.0 +3\.00 +3 \/ 3 +1\.0e-5 of 8\.00 +2 of 5/);
+    expect(printed).toMatch(/conv3x3 \[9\] +tfjs 1\.2\.3 +30\.0 +10\.0 +3\.00 +3 \/ 3 +1\.0e-5 of 8\.00 +2 of 5/);
     expect(printed).toMatch(/jax +refused: the rival: no device/);
     expect(printed).toContain("one thread of WebAssembly is faster");
     expect(printReport({ ...made, adapter: "a GPU" })).not.toContain("WebAssembly");
@@ -223,24 +227,8 @@ describe("reports", () => {
   });
 });
 
-it("draws decades around what it is given", () => {
-  expect(decades([31, 400])).toEqual({ low: 1, high: 3 });
-  expect(decades([100])).toEqual({ low: 2, high: 3 });
-  expect(decades([0.02, 131_000, Number.NaN])).toEqual({ low: -2, high: 6 });
-});
-
-it("serves its page and no other file", async () => {
-  const { buildPage, servePage } = await import(pathToFileURL(resolve("tools/bench_page.mjs")).href);
-  await buildPage();
-  const { url, close } = await servePage({ port: 0 });
-  try {
-    expect(await (await fetch(url)).text()).toContain("<title>Kinema: bench</title>");
-    expect(await (await fetch(`${url}page.js`)).text()).toContain("kinema-bench-1");
-    for (const path of ["package.json", "rival/models/..%2fort.ts", "rival/models/", "rival/ort/../../package.json"])
-      expect((await fetch(url + path)).status, path).toBe(404);
-    // What is on record is what the page can read.
-    for (const { file, text } of await (await fetch(`${url}results.json`)).json()) readReport(text, file);
-  } finally {
-    close();
-  }
+it("marks logarithmic axes at round numbers within them", () => {
+  expect(logTicks(31, 400)).toEqual([50, 100, 200]);
+  expect(logTicks(0.4, 12)).toEqual([0.5, 1, 2, 5, 10]);
+  expect(logTicks(0.02, 131_000)).toEqual([0.1, 1, 10, 100, 1000, 10_000, 100_000]);
 });

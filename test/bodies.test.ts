@@ -184,10 +184,10 @@ describe("every body, compiled", () => {
     return variants.size;
   }
 
-  it.each([null, "native", "unpacked", "arithmetic"] as const)(
+  it.each(["f32", "native", "unpacked", "arithmetic", "int8"] as const)(
     "takes every load in tiles, weights %s",
     async (form) => {
-      const caps: Caps = { ...CAPS, ...(form ? { halfWeights: true, halfForm: form } : {}) };
+      const caps: Caps = { ...CAPS, weights: form };
       const graphs = family.map(({ graph }) => graph);
       expect(await compileAll(graphs, caps, "tile 16x64")).toBeGreaterThan(10);
       const { graph } = caseOf("conv2d 3x3 pad 1,1,1,1 residual [2, 4, 5, 5] -> 18 linear");
@@ -197,10 +197,10 @@ describe("every body, compiled", () => {
     },
   );
 
-  it.each([false, true])(
-    "multiplies matrices from every load into every store, f16 weights: %s",
-    async (halfWeights) => {
-      const caps: Caps = { ...CAPS, matrices: SHAPES, subgroupSize: 32, halfWeights };
+  it.each(["f32", "native"] as const)(
+    "multiplies matrices from every load into every store, weights %s",
+    async (weights) => {
+      const caps: Caps = { ...CAPS, matrices: SHAPES, subgroupSize: 32, weights };
       const graphs = family.map(({ graph }) => graph);
       expect(await compileAll(graphs, caps, "matrix 64x64")).toBeGreaterThan(10);
     },
@@ -212,7 +212,7 @@ describe("every body, compiled", () => {
     for (const subgroupSize of [16, 32, 64, 128])
       for (const shape of SHAPES)
         for (const body of MATRICES) {
-          const caps: Caps = { ...CAPS, matrices: [shape], subgroupSize, halfWeights: true };
+          const caps: Caps = { ...CAPS, matrices: [shape], subgroupSize, weights: "native" };
           compiled += await compileAll([graph], caps, body);
         }
     expect(compiled).toBeGreaterThan(30);
@@ -220,7 +220,7 @@ describe("every body, compiled", () => {
 });
 
 describe("the choice of a body", () => {
-  const large: Product = { load: "WINDOW", rows: 25088, out4: 64, blocks: 576, form: null };
+  const large: Product = { load: "WINDOW", rows: 25088, out4: 64, blocks: 576, form: "f32" };
   const matrices = { matrices: SHAPES, subgroupSize: 32 };
 
   it("leaves workgroup memory alone where it is emulated, and takes large tiles where there is much to do", () => {
@@ -235,7 +235,7 @@ describe("the choice of a body", () => {
 
   it("takes matrices only where they were measured to be faster", () => {
     expect(MATRICES).not.toContain(
-      chooseBody({ ...large, form: "native" }, { ...CAPS, ...matrices, halfWeights: true }),
+      chooseBody({ ...large, form: "native" }, { ...CAPS, ...matrices, weights: "native" }),
     );
     const tuned = { [classOf(large)]: "matrix 64x64" };
     expect(chooseBody(large, { ...CAPS, ...matrices, tuned })).toBe("matrix 64x64");
@@ -248,12 +248,12 @@ describe("the choice of a body", () => {
 
   it("keeps f32 products f32", () => {
     const caps: Caps = { ...CAPS, ...matrices };
-    expect(matrixTile([64, 64], null, caps)).toMatchObject({ component: "f32", consts: { M: 8, N: 8, K: 8 } });
+    expect(matrixTile([64, 64], "f32", caps)).toMatchObject({ component: "f32", consts: { M: 8, N: 8, K: 8 } });
     expect(matrixTile([64, 64], "native", caps)).toMatchObject({ component: "f16", consts: { M: 16, N: 16, K: 16 } });
     expect(matrixTile([64, 64], "native", { ...caps, f16: false })).toMatchObject({ component: "f32" });
-    expect(matrixTile([64, 64], null, { ...caps, matrices: SHAPES.slice(0, 3) })).toBe(null);
-    expect(matrixTile([64, 64], "unpacked", caps)).toBe(null);
-    expect(matrixTile([64, 64], null, { ...caps, subgroupSize: 256 })).toBe(null);
+    expect(matrixTile([64, 64], "f32", { ...caps, matrices: SHAPES.slice(0, 3) })).toBe(null);
+    for (const form of ["unpacked", "int8"] as const) expect(matrixTile([64, 64], form, caps)).toBe(null);
+    expect(matrixTile([64, 64], "f32", { ...caps, subgroupSize: 256 })).toBe(null);
     expect(bodiesFor(large, { ...caps, matrices: [] })).not.toContain("matrix 64x64");
   });
 
@@ -263,19 +263,13 @@ describe("the choice of a body", () => {
     g.apply(matmul, "product", { x: g.input("x", tensor(300, 33)), ...weights }, { out: 72, activation: LINEAR });
     const graph = g.build();
     const product = { load: "SAME", rows: 300, out4: 18, blocks: 9 };
-    const forms = [
-      [{}, null],
-      [{ halfWeights: true }, "native"],
-      [{ halfWeights: true, f16: false }, "unpacked"],
-      [{ halfWeights: true, halfForm: "arithmetic" }, "arithmetic"],
-    ] as const;
-    for (const [half, form] of forms)
+    for (const form of ["f32", "native", "unpacked", "arithmetic", "int8"] as const)
       for (const body of ["registers", "tile 32x64"] as const) {
-        const caps: Caps = { ...CAPS, ...half };
+        const caps: Caps = { ...CAPS, weights: form };
         const { steps } = plan(graph, choosing(caps, graph, body)!);
         expect(steps.map(({ dispatch }) => productOf(dispatch))).toEqual([{ ...product, form }]);
         expect(steps[0]!.dispatch.kernel).toBe(body === "registers" ? kernels.matmul : kernels.matmulTile);
       }
-    expect(classOf({ ...product, load: "SAME", form: null })).toBe("SAME 2^8 x 2^5 x 2^6 f32");
+    expect(classOf({ ...product, load: "SAME", form: "f32" })).toBe("SAME 2^8 x 2^5 x 2^6 f32");
   });
 });

@@ -5,6 +5,7 @@ import { quads, tensor } from "../src/core/tensor.ts";
 import * as filters from "../src/models/filters.ts";
 import { packConv, packPhaseBias, packTransposed } from "../src/models/pack_filters.ts";
 import { convTranspose, LINEAR, pad } from "../src/ops/index.ts";
+import { grownFrames, pooledFrames } from "./cases/frame_filters.ts";
 import { Random } from "./cases/random.ts";
 import {
   asSums,
@@ -93,7 +94,7 @@ describe("filters of a convolution", () => {
     ],
     [
       "of a 1x1 over frames stacked on channels",
-      filters.pooledFrames(6, 5, 3),
+      pooledFrames(6, 5, 3),
       [6, 2, 3, 6],
       [3, 1, 1],
       [0, 0, 0],
@@ -163,7 +164,7 @@ function inPhases(x: Sums, packed: Float32Array, bias: Float32Array, f: filters.
 describe("filters of a transposed convolution", () => {
   const same = { kernel: 3, stride: 1, padding: pad(1) };
   const shuffled = filters.shuffledConv(5, 3, 3, 2);
-  const grown = filters.grownFrames(6, 5, 3);
+  const grown = grownFrames(6, 5, 3);
   const windows = [
     { kernel: [1, 4, 4], stride: [1, 2, 2], padding: [0, 1, 1] },
     { kernel: [2, 1, 1], stride: [2, 1, 1], padding: [0, 0, 0] },

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { GraphBuilder, type Value } from "../src/core/graph.ts";
 import type { OpDef } from "../src/core/op.ts";
 import { tensor } from "../src/core/tensor.ts";
-import { grownFrames, transposedFilters } from "../src/models/filters.ts";
+import { transposedFilters } from "../src/models/filters.ts";
 import { unit } from "../src/models/layers.ts";
 import {
   addRows,
@@ -26,6 +26,7 @@ import {
   temporalShift,
   tokens,
 } from "../src/ops/index.ts";
+import { grownFrames } from "./cases/frame_filters.ts";
 
 interface Parts {
   readonly g: GraphBuilder;

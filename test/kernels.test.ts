@@ -135,9 +135,9 @@ describe("compilers", () => {
     const variants = new Map<string, Dispatch>();
     for (const graph of [...smallModels(), ...CASES.map((c) => c.graph)]) {
       for (const kind of ["cpu", "gpu"] as const)
-        for (const halfWeights of [false, true]) {
+        for (const weights of ["f32", "native", "int8"] as const) {
           for (const subgroups of [false, true]) {
-            const caps = { kind, f16: true, subgroups, timestamps: false, halfWeights };
+            const caps = { kind, f16: true, subgroups, timestamps: false, weights };
             for (const { dispatch: d } of plan(graph, caps).steps)
               variants.set(variantName(d.kernel, d.consts, d.retype), d);
           }

@@ -1,6 +1,7 @@
 // Halves of latent auto-encoders with synthetic weights, as the files that hold them.
 import { wantedTensors } from "../src/core/graph.ts";
 import { buildModel, type LatentHalf, type ModelDescription } from "../src/models/index.ts";
+import type { NamedTensor } from "../src/run.ts";
 import { fromBytes } from "../src/weights/byte_source.ts";
 import { type Checkpoint, openCheckpoint } from "../src/weights/checkpoint.ts";
 import { writeSafetensors } from "../src/weights/safetensors.ts";
@@ -40,3 +41,9 @@ export function latentFile(tensors: Tensors, name = "latents.safetensors", bare 
   );
   return openCheckpoint(fromBytes(writeSafetensors(Object.fromEntries(entries)), name));
 }
+
+export type Shape4 = readonly [number, number, number, number];
+
+/** The synthetic input of that name. */
+export const latentInput = (name: string, shape: Shape4): Map<string, NamedTensor> =>
+  new Map([[name, { shape, data: Float32Array.from(syntheticTensor(name, shape)) }]]);

@@ -55,12 +55,12 @@ const RULES: readonly (readonly [from: RegExp, allowed: RegExp])[] = [
   [/^models\//, /^(core\/|ops\/|weights\/(models|types)\.ts$)/],
   [/^session\.ts$/, /^(core|gpu)\//],
   [/^video\//, /^(core\/|gpu\/|kernels\.gen\.ts$|session\.ts$|gl-matrix|mediabunny$)/],
-  [/^index\.ts$/, /^(?!host\/|cli\/|node:)/],
+  [/^(index\.ts$|entries\/)/, /^(?!host\/|cli\/|node:)/],
   [/^host\/page\//, /^(?!host\/(?!page\/)|cli\/|index\.ts|node:)/], // runs in the browser, and runs the library
   [/^host\//, /^(core\/|store\/|weights\/|node:|webgpu$|puppeteer-core$)/],
   [/^cli\//, /./],
   [
-    /^(ceilings|classifier|compare|compressor|explain|precision|profile|run|tune)\.ts$/,
+    /^(augmenter|ceilings|classifier|codes_classifier|compare|compressor|explain|moments|precision|profile|run|timeline|tune)\.ts$/,
     /^(?!host\/|cli\/|index\.ts|node:)/,
   ],
   [/^kernels\.gen\.ts$/, /^$/],

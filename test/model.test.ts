@@ -1,13 +1,12 @@
 // Every model layer by layer against PyTorch (f64), on Dawn.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { wantedTensors } from "../src/core/graph.ts";
+import { describe, expect, it } from "vitest";
 import { toChannelsLast } from "../src/core/tensor.ts";
-import { type Gpu, openGpu } from "../src/gpu/device.ts";
-import { type Dawn, openDawn } from "../src/host/dawn.ts";
 import { buildModel } from "../src/models/index.ts";
 import { createSession } from "../src/session.ts";
 import { asGolden, compare, readGolden } from "./golden.ts";
+import { useGpu } from "./gpu.ts";
 import { syntheticTensor } from "./synthetic.ts";
+import { syntheticTensors } from "./synthetic_model.ts";
 
 const MODELS = [
   "mobilenetv2",
@@ -21,16 +20,7 @@ const MODELS = [
   "stam",
 ];
 
-let dawn: Dawn;
-let gpu: Gpu;
-beforeAll(async () => {
-  dawn = await openDawn();
-  gpu = await openGpu({ gpu: dawn.gpu });
-});
-afterAll(() => {
-  gpu.dispose();
-  dawn.close();
-});
+const fixture = useGpu();
 
 describe("models against PyTorch, layer by layer", () => {
   it.each(MODELS)(
@@ -38,8 +28,7 @@ describe("models against PyTorch, layer by layer", () => {
     async (file) => {
       const golden = await readGolden(file);
       const graph = buildModel(golden.description);
-      const weights = new Map([...wantedTensors(graph)].map(([name, shape]) => [name, syntheticTensor(name, shape)]));
-      using session = await createSession(gpu, graph, weights);
+      using session = await createSession(fixture.gpu, graph, syntheticTensors(graph));
       const input = toChannelsLast(syntheticTensor(golden.inputName, golden.inputShape), golden.inputShape);
       const taps = [...golden.tensors.keys()].filter(
         (name) =>

@@ -1,21 +1,19 @@
 // The weights that ship, against PyTorch: every unit, online frame by frame and offline over the clip.
 import { readFileSync } from "node:fs";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { beforeAll, expect, it } from "vitest";
 import { labelsOf, loadSession, preprocessingOf } from "../src/classifier.ts";
 import { compareTensors } from "../src/compare.ts";
 import { toChannelsLast } from "../src/core/tensor.ts";
-import { type Gpu, openGpu } from "../src/gpu/device.ts";
-import { type Dawn, openDawn } from "../src/host/dawn.ts";
 import { readTensors, runModel } from "../src/run.ts";
 import { fromBytes } from "../src/weights/byte_source.ts";
 import { type Checkpoint, openCheckpoint } from "../src/weights/checkpoint.ts";
 import { recognise } from "../src/weights/recognise.ts";
+import { useGpu } from "./gpu.ts";
 
 const open = (file: string): Promise<Checkpoint> =>
   openCheckpoint(fromBytes(new Uint8Array(readFileSync(new URL(`../${file}`, import.meta.url))), file));
 
-let dawn: Dawn;
-let gpu: Gpu;
+const fixture = useGpu();
 let weights: Checkpoint;
 let golden: Checkpoint;
 beforeAll(async () => {
@@ -23,12 +21,6 @@ beforeAll(async () => {
     open("weights/kinema-motion.safetensors"),
     open("test/golden/models/kinema-motion.safetensors"),
   ]);
-  dawn = await openDawn();
-  gpu = await openGpu({ gpu: dawn.gpu });
-});
-afterAll(() => {
-  gpu.dispose();
-  dawn.close();
 });
 
 it("says what it is: an online model with 16 named classes, for small frames, in at most 6 MB", () => {
@@ -42,7 +34,7 @@ it("says what it is: an online model with 16 named classes, for small frames, in
 });
 
 it("agrees with PyTorch in every unit, frame by frame", async () => {
-  const result = await runModel(gpu, weights, await readTensors(golden, ["video"]), {
+  const result = await runModel(fixture.gpu, weights, await readTensors(golden, ["video"]), {
     taps: [...golden.tensors.keys()],
   });
   const strides = Object.entries(golden.metadata).filter(([key]) => key.startsWith("stride:"));
@@ -55,8 +47,8 @@ it("agrees with PyTorch in every unit, frame by frame", async () => {
 it("gives over the clip what it gives frame by frame, bit for bit", async () => {
   const video = (await readTensors(golden, ["video"])).get("video")!;
   const [frames, , height, width] = video.shape as [number, number, number, number];
-  const online = (await runModel(gpu, weights, new Map([["video", video]]))).tensors.get("logits")!;
-  using clip = await loadSession(gpu, weights, { frames, height, width });
+  const online = (await runModel(fixture.gpu, weights, new Map([["video", video]]))).tensors.get("logits")!;
+  using clip = await loadSession(fixture.gpu, weights, { frames, height, width });
   const { logits } = await clip.run({ video: toChannelsLast(video.data, [frames, 3, height, width]) });
   expect(logits).toEqual(online.data);
 }, 60_000);

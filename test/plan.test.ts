@@ -11,7 +11,7 @@ import { createSession } from "../src/session.ts";
 import { Random } from "./cases/random.ts";
 import { describeModel, stamShape } from "./describe_model.ts";
 import { poison, useGpu } from "./gpu.ts";
-import { syntheticTensor } from "./synthetic.ts";
+import { syntheticTensors } from "./synthetic_model.ts";
 
 const fixture = useGpu();
 const CPU: Caps = { kind: "cpu", f16: false, subgroups: false, timestamps: false };
@@ -266,7 +266,7 @@ describe("a stream", () => {
   it("keeps its states out of what is shared: with reuse and without agree bit for bit, frame after frame", async () => {
     const shape = { frames: 1, height: 33, width: 47, classes: 5 };
     const graph = buildModel(describeModel("tsm-mobilenetv2-online", shape));
-    const weights = new Map([...wantedTensors(graph)].map(([name, size]) => [name, syntheticTensor(name, size)]));
+    const weights = syntheticTensors(graph);
     const answers: Float32Array[][] = [];
     for (const reuse of [true, false]) {
       using session = await createSession(fixture.as("gpu"), graph, weights, { reuse });

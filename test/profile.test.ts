@@ -2,7 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { countLoads, measureCeilings } from "../src/ceilings.ts";
 import { profileTable } from "../src/cli/profile_table.ts";
-import { countMacs, type Graph, GraphBuilder, wantedTensors } from "../src/core/graph.ts";
+import { countMacs, type Graph, GraphBuilder } from "../src/core/graph.ts";
+import type { WeightForm } from "../src/core/kept.ts";
 import { variantName } from "../src/core/kernel.ts";
 import { plan, printPlan } from "../src/core/plan.ts";
 import { elements, tensor } from "../src/core/tensor.ts";
@@ -14,19 +15,20 @@ import { attention, conv2d, depthwise, LINEAR, maxPool, mean, pad } from "../src
 import type { BodyName } from "../src/ops/matmul_body.ts";
 import { type ProfileReport, profileModel, reportOf, standardModel } from "../src/profile.ts";
 import { createSession, type Session } from "../src/session.ts";
+import type { OpCase } from "./cases/case.ts";
 import { choosing } from "./cases/check.ts";
+import { embedCases } from "./cases/embed.ts";
 import { Random } from "./cases/random.ts";
+import { vqCases } from "./cases/vq.ts";
 import { recordCreations } from "./creations.ts";
 import { describeModel } from "./describe_model.ts";
 import { useGpu } from "./gpu.ts";
 import { smallModels } from "./small_models.ts";
-import { syntheticTensor } from "./synthetic.ts";
+import { syntheticTensors } from "./synthetic_model.ts";
 
 const fixture = useGpu();
 
-const weightsOf = (graph: Graph) =>
-  new Map([...wantedTensors(graph)].map(([name, shape]) => [name, syntheticTensor(name, shape)]));
-const open = (graph: Graph, gpu: Gpu = fixture.as("gpu")) => createSession(gpu, graph, weightsOf(graph));
+const open = (graph: Graph, gpu: Gpu = fixture.as("gpu")) => createSession(gpu, graph, syntheticTensors(graph));
 const feedsOf = ({ plan: { graph } }: Session) =>
   Object.fromEntries(
     Object.entries(graph.inputs).map(([name, { spec }]) => [name, new Random(3).normal(elements(spec))]),
@@ -223,29 +225,38 @@ describe("a report", () => {
     const filter = unit(g, "f", { out: 24, input: 1, kernel: 3, batchNorm: false, bias: true }, true);
     g.apply(depthwise, "filter", { x, ...filter }, { stride: 1, padding: pad(1), activation: LINEAR });
     g.apply(attention, "look", { qkv: g.input("qkv", tensor(2, 7, 48)) }, { heads: 2 });
-    const loads = (halfWeights: boolean, kind: "cpu" | "gpu" = "gpu", subgroups = false, body?: BodyName) => {
-      const caps = { kind, f16: true, subgroups, timestamps: false, halfWeights };
+    const loads = (weights: WeightForm, kind: "cpu" | "gpu" = "gpu", subgroups = false, body?: BodyName) => {
+      const caps = { kind, f16: true, subgroups, timestamps: false, weights };
       const chosen = choosing(caps, g.build(), body ?? (kind === "gpu" ? "registers 4x8" : "registers"))!;
       return plan(g.build(), chosen).steps.map(({ dispatch }) => ({ dispatch, loads: countLoads(dispatch, 160) }));
     };
     // 90 rows in tiles of 4, 10 fours of channels in tiles of 2; for each of 6 fours of inputs 4 loads of x and 2 blocks of w.
     const threads = 23 * 5;
-    expect(loads(false)[0]!.loads).toBe(threads * 6 * (4 + 2 * 4));
-    expect(loads(true)[0]!.loads).toBe(threads * 6 * (4 + 2 * 2));
+    expect(loads("f32")[0]!.loads).toBe(threads * 6 * (4 + 2 * 4));
+    expect(loads("native")[0]!.loads).toBe(threads * 6 * (4 + 2 * 2));
+    expect(loads("int8")[0]!.loads).toBe(threads * 6 * (4 + 2));
     // In workgroups 6 tiles of 16 rows and 16 fours of channels, of each block once; 64 threads of 2 rows and 2 fours of channels.
-    expect(loads(false, "gpu", false, "tile 16x64")[0]!.loads).toBe(6 * 6 * (16 + 4 * 16 + 64 * (2 + 4 * 2)));
+    expect(loads("f32", "gpu", false, "tile 16x64")[0]!.loads).toBe(6 * 6 * (16 + 4 * 16 + 64 * (2 + 4 * 2)));
     // In quads 24 tiles of 4 rows, 3 of 4 fours of channels; a column of each block.
-    expect(loads(false, "cpu", true)[0]!.loads).toBe(24 * 3 * 6 * (4 + 4));
+    expect(loads("f32", "cpu", true)[0]!.loads).toBe(24 * 3 * 6 * (4 + 4));
     // A strip's lines and one more above and below, of 4 pixels and one more on each side; nine weights and a bias.
-    const { dispatch, loads: filtered } = loads(false)[1]!;
+    const { dispatch, loads: filtered } = loads("f32")[1]!;
     const { strip } = dispatch.params as { strip: number };
     // 2 sequences of 2 heads, 8 channels each; 7 queries and as many keys are one tile, of which the last key is loaded again.
-    const { dispatch: look, loads: seen } = loads(false, "cpu")[2]!;
+    const { dispatch: look, loads: seen } = loads("f32", "cpu")[2]!;
     const { ROWS: r, KEYS4: k } = { ...look.kernel.consts, ...look.consts } as { ROWS: number; KEYS4: number };
     const tile = 2 * (4 * k + r);
     expect(seen).toBe(2 * 2 * Math.ceil(7 / r) * Math.ceil(7 / (4 * k)) * 2 * tile);
     const strips = Math.ceil(10 / strip);
     expect(filtered).toBe(6 * 3 * ((10 + 2 * strips) * (4 + 2) + 10 * strips));
+  });
+
+  it("knows how many loads codes take", () => {
+    const { caps } = fixture.as("cpu");
+    const loads = ([first]: readonly OpCase[]) => countLoads(plan(first!.graph, caps).steps[0]!.dispatch, 0);
+    // 15 vectors in tiles of 4; of each of 64 fours of codes a four of norms, and for 2 fours of channels a block and the vectors.
+    expect(loads(vqCases)).toBe(4 * 64 * (1 + 2 * (4 + 4)));
+    expect(loads(embedCases)).toBe(15 * 4 * 3);
   });
 
   it("is drawn as a table that fits its numbers", async () => {

@@ -23,7 +23,7 @@ const file = virtualFile(stam());
 const checkpoint = await openCheckpoint(file);
 const { description, recognised } = describeModel(checkpoint);
 const graph = buildModel(description);
-const planned = plan(graph, { ...gpu.caps, halfWeights: false });
+const planned = plan(graph, gpu.caps);
 const tensors = openTensors(checkpoint, wantedTensors(graph), recognised.tensors);
 const buffers = makeBuffers(gpu.device, planned);
 const values = graph.values.filter((value) => value.kind === "weight");

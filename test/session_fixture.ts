@@ -1,4 +1,4 @@
-import { type Graph, GraphBuilder, wantedTensors } from "../src/core/graph.ts";
+import { type Graph, GraphBuilder } from "../src/core/graph.ts";
 import { tensor } from "../src/core/tensor.ts";
 import { type Gpu, openGpu } from "../src/gpu/device.ts";
 import { buildModel, type ModelDescription, type ModelName } from "../src/models/index.ts";
@@ -9,13 +9,11 @@ import { Random } from "./cases/random.ts";
 import { recordCreations } from "./creations.ts";
 import { describeModel } from "./describe_model.ts";
 import { useGpu } from "./gpu.ts";
-import { syntheticTensor } from "./synthetic.ts";
+import { syntheticTensors } from "./synthetic_model.ts";
 
 export const fixture = useGpu();
 
-export const weightsOf = (graph: Graph) =>
-  new Map([...wantedTensors(graph)].map(([name, shape]) => [name, syntheticTensor(name, shape)]));
-export const open = (graph: Graph, gpu: Gpu = fixture.as("gpu")) => createSession(gpu, graph, weightsOf(graph));
+export const open = (graph: Graph, gpu: Gpu = fixture.as("gpu")) => createSession(gpu, graph, syntheticTensors(graph));
 
 /** A network in little: two blocks with a shift from the past. One frame at a time it is a stream, else a clip. */
 export function tinyNet(frames: number): Graph {

@@ -20,8 +20,8 @@ import {
   TINY,
   tinyNet,
   watchBuffers,
-  weightsOf,
 } from "./session_fixture.ts";
+import { syntheticTensors } from "./synthetic_model.ts";
 
 describe("making a session", () => {
   it("needs no more buffers than it destroys", async () => {
@@ -39,7 +39,7 @@ describe("making a session", () => {
   it("without a weight it asks for: weights-mismatch, and every buffer is destroyed", async () => {
     const gpu = await ownGpu();
     const alive = watchBuffers(gpu.device);
-    const weights = weightsOf(smallGraph());
+    const weights = syntheticTensors(smallGraph());
     weights.delete("stem.bias");
     const failed = createSession(gpu, smallGraph(), weights);
     await expect(failed).rejects.toMatchObject({
@@ -53,7 +53,7 @@ describe("making a session", () => {
 
   it("asks for tensors one after another, in the order that the source prefers, and for none twice", async () => {
     const graph = tinyNet(2);
-    const weights = weightsOf(graph);
+    const weights = syntheticTensors(graph);
     const keys = [...weights.keys()].reverse();
     const asked: string[] = [];
     let waiting = 0;
@@ -75,7 +75,7 @@ describe("making a session", () => {
     const gpu = await ownGpu();
     const alive = watchBuffers(gpu.device);
     const graph = tinyNet(1);
-    const weights = weightsOf(graph);
+    const weights = syntheticTensors(graph);
     const asked: string[] = [];
     const get = async (name: string) => {
       asked.push(name);
@@ -93,7 +93,7 @@ describe("making a session", () => {
     const gpu = await ownGpu();
     const alive = watchBuffers(gpu.device);
     const graph = tinyNet(1);
-    const weights = weightsOf(graph);
+    const weights = syntheticTensors(graph);
     const controller = new AbortController();
     let asked = 0;
     const get = async (name: string) => {
@@ -109,7 +109,7 @@ describe("making a session", () => {
 
   it("with f16 weights on an adapter without f16, as pairs in words", async () => {
     const gpu = { ...fixture.gpu, caps: { ...fixture.gpu.caps, f16: false } };
-    const [graph, weights] = [smallGraph(), weightsOf(smallGraph())];
+    const [graph, weights] = [smallGraph(), syntheticTensors(smallGraph())];
     using session = await createSession(gpu, graph, weights, { dtype: "f16" });
     using whole = await createSession(gpu, graph, weights);
     expect(session.plan.steps.some(({ dispatch }) => dispatch.consts.UNPACKED === true)).toBe(true);
@@ -120,7 +120,7 @@ describe("making a session", () => {
     const seen: Record<string, number[]> = { upload: [], compile: [] };
     const graph = smallGraph();
     const onProgress = (p: { phase: "upload" | "compile"; fraction: number }) => void seen[p.phase]!.push(p.fraction);
-    using session = await createSession(fixture.as("gpu"), graph, weightsOf(graph), { onProgress });
+    using session = await createSession(fixture.as("gpu"), graph, syntheticTensors(graph), { onProgress });
     expect(session.counts).toEqual({ macs: 2 * 3 * 5 * 4 * 6, parameters: 4 * 6 + 6, dispatches: 1 });
     for (const fractions of Object.values(seen)) {
       expect(fractions.at(-1)).toBe(1);
@@ -183,7 +183,7 @@ describe("making a session", () => {
     });
     const graph = buildModel(describeModel("tsm-mobilenetv2-online", { frames: 1 }));
     const counts = await made(device, async () => {
-      const failed = await createSession({ ...fixture.gpu, device: low }, graph, weightsOf(graph)).catch(
+      const failed = await createSession({ ...fixture.gpu, device: low }, graph, syntheticTensors(graph)).catch(
         (error) => error,
       );
       expect(failed).toMatchObject({ code: "limit-exceeded" });

@@ -9,19 +9,8 @@ import { createSession } from "../src/session.ts";
 import { Random } from "./cases/random.ts";
 import { convolve, shiftFrames } from "./cases/reference.ts";
 import { linear } from "./close.ts";
-import {
-  fixture,
-  frame,
-  modelGraph,
-  open,
-  openTiny,
-  PIXELS,
-  push,
-  SIZE,
-  TINY,
-  tinyNet,
-  weightsOf,
-} from "./session_fixture.ts";
+import { fixture, frame, modelGraph, open, openTiny, PIXELS, push, SIZE, TINY, tinyNet } from "./session_fixture.ts";
+import { syntheticTensors } from "./synthetic_model.ts";
 
 /** Pushes nine frames through a stream and the clip of them through the same network offline. */
 async function sameOnline(online: Graph, offline: Graph, length: number, gpu: Gpu): Promise<number[]> {
@@ -82,7 +71,7 @@ describe("a stream", () => {
     using a = await open(graph);
     for (let t = 0; t < 4; t++) alone.push(await push(a, t));
     a.reset();
-    const weights = weightsOf(graph);
+    const weights = syntheticTensors(graph);
     weights.set("blocks.0.expand.bias", new Float32Array(18).fill(2));
     using b = await createSession(fixture.as("gpu"), graph, weights);
     const mixed: Promise<Float32Array>[] = [];

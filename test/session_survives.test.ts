@@ -14,8 +14,8 @@ import {
   smallGraph,
   submitted,
   watchBuffers,
-  weightsOf,
 } from "./session_fixture.ts";
+import { syntheticTensors } from "./synthetic_model.ts";
 
 describe("a closed session", () => {
   it("refuses everything with code closed; dispose() is idempotent", async () => {
@@ -115,13 +115,17 @@ describe("AbortSignal", () => {
     const graph = smallGraph();
     const aborted = { signal: AbortSignal.abort() };
     const none = await made(gpu.device, async () => {
-      await expect(createSession(gpu, graph, weightsOf(graph), aborted)).rejects.toMatchObject({ name: "AbortError" });
+      await expect(createSession(gpu, graph, syntheticTensors(graph), aborted)).rejects.toMatchObject({
+        name: "AbortError",
+      });
     });
     expect(none).toEqual({});
     const alive = watchBuffers(gpu.device);
     const controller = new AbortController();
     const options = { signal: controller.signal, onProgress: () => controller.abort() };
-    await expect(createSession(gpu, graph, weightsOf(graph), options)).rejects.toMatchObject({ name: "AbortError" });
+    await expect(createSession(gpu, graph, syntheticTensors(graph), options)).rejects.toMatchObject({
+      name: "AbortError",
+    });
     expect(alive.made()).toBeGreaterThan(3);
     expect(alive.left()).toBe(0);
     gpu.dispose();

@@ -62,10 +62,28 @@ it("a page downloads at most 64 kB gzip for every model, latents and the compres
   expect(atOnce.flatMap(({ inputs }) => inputs).filter((file) => readers.test(file))).toEqual([]);
   expect(scripts.get("torch.js")!.inputs.filter((file) => readers.test(file)).length).toBeGreaterThan(5);
   for (const { code, inputs } of scripts.values()) {
-    expect(inputs.filter((file) => /wgsl_reflect|mediabunny|puppeteer|\/host\/|\/cli\//.test(file))).toEqual([]);
+    expect(inputs.filter((file) => /wgsl_reflect|mediabunny|puppeteer|chart\.js|\/host\/|\/cli\//.test(file))).toEqual(
+      [],
+    );
     // A demuxer or label lists are what a page imports by itself.
     expect(code).not.toContain("abseiling");
   }
+});
+
+it("stores cost a page at most 14 kB gzip, and nothing of the GPU", async () => {
+  const scripts = await bundle("src/entries/store.ts");
+  expect([...scripts.keys()]).toEqual(["store.js"]);
+  const { gzip, inputs } = scripts.get("store.js")!;
+  expect(gzip).toBeLessThanOrEqual(14_000);
+  expect(inputs.filter((file) => !/src\/(entries|store|core|weights)\//.test(file))).toEqual([]);
+});
+
+it("a compressor, and what reads its codes, cost a page at most 52 kB gzip", async () => {
+  const scripts = await bundle("src/entries/compressor.ts");
+  const atOnce = [...withNeeds(scripts, "compressor.js")].map((name) => scripts.get(name)!);
+  expect(atOnce.reduce((sum, { gzip }) => sum + gzip, 0)).toBeLessThanOrEqual(52_000);
+  expect(atOnce.flatMap(({ later }) => later)).toEqual(["torch.js"]);
+  expect(atOnce.flatMap(({ inputs }) => inputs).filter((file) => /mediabunny|\/(host|cli)\//.test(file))).toEqual([]);
 });
 
 it("the built library opens a torch file: what it fetches for that lies beside it", async () => {

@@ -27,6 +27,15 @@ const GAIN: Readonly<Record<string, number>> = {
   downsample: 0.25,
   theta: 0.1,
   phi: 0.1,
+  time: 2,
+  join: 1,
+  enter: 2,
+  space: 0.5,
+  embed: 16,
+  classifier: 1,
+  up: 2,
+  down: 1,
+  leave: 1,
 };
 
 const BLOCK_GAIN: Readonly<Record<string, number>> = { "conv.0": 2, "conv.2": 2, "conv.4": 0.25, "pool.3": 0.25 };
@@ -60,7 +69,7 @@ function formula(name: string, shape: readonly number[]): (u: number) => number 
   const leaf = name.slice(dot + 1);
   if (name === "video" || name === "image") return (u) => 4 * (u - 0.5);
   if (name === "latent") return (u) => 6 * (u - 0.5);
-  if (leaf === "cls_token" || leaf === "pos_embed") return (u) => 2 * u - 1;
+  if (["cls_token", "pos_embed", "positions"].includes(leaf)) return (u) => 2 * u - 1;
   if (leaf.endsWith("bias") || leaf === "running_mean") return (u) => 0.4 * (u - 0.5);
   if (leaf === "running_var") return (u) => 0.5 + u;
   if (unit.endsWith(".bn")) {

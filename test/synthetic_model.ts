@@ -1,8 +1,12 @@
 // Whole models of synthetic weights as Kinema's own safetensors files. Runs in Node and in a page.
-import { wantedTensors } from "../src/core/graph.ts";
+import { type Graph, wantedTensors } from "../src/core/graph.ts";
 import { buildModel, type ModelName, standardShift, type TransformerShape } from "../src/models/index.ts";
 import { writeSafetensors } from "../src/weights/safetensors.ts";
 import { syntheticTensor } from "./synthetic.ts";
+
+/** The tensors that a graph wants, by canonical name. */
+export const syntheticTensors = (graph: Graph): Map<string, Float32Array> =>
+  new Map([...wantedTensors(graph)].map(([name, shape]) => [name, syntheticTensor(name, shape)]));
 
 /** The tensors of a model by canonical name. */
 export function syntheticWeights(

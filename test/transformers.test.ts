@@ -13,7 +13,7 @@ import { type Checkpoint, openCheckpoint } from "../src/weights/checkpoint.ts";
 import { compare, readGolden } from "./golden.ts";
 import { useGpu } from "./gpu.ts";
 import { syntheticTensor } from "./synthetic.ts";
-import { SMALL_SIDE, SMALL_TRANSFORMERS, transformerFile } from "./synthetic_model.ts";
+import { SMALL_SIDE, SMALL_TRANSFORMERS, syntheticTensors, transformerFile } from "./synthetic_model.ts";
 
 const fixture = useGpu();
 const CLASSES = { vit: 7, stam: 6 } as const;
@@ -90,7 +90,7 @@ describe("a stream of stam", () => {
     const golden = await readGolden("stam");
     const [frames] = golden.inputShape;
     const graph = buildModel({ ...golden.description, frames: 1 });
-    const weights = new Map([...wantedTensors(graph)].map(([name, shape]) => [name, syntheticTensor(name, shape)]));
+    const weights = syntheticTensors(graph);
     using session = await createSession(fixture.gpu, graph, weights);
     const video = toChannelsLast(syntheticTensor("video", golden.inputShape), golden.inputShape);
     const push = async (t: number) => (await session.run({ video: slice(video, frames, t, t + 1) })).logits!;

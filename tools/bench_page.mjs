@@ -13,13 +13,13 @@ const PORT = 8124;
 const SCRIPT = join(root, "node_modules", ".cache", "kinema", "bench_page.js");
 
 /** All that the server gives out, beside the rivals' folders: path in the address -> file. */
-const FILES = {
+const filesWith = (results) => ({
   "/": join(root, "bench/page/index.html"),
   "/look.css": join(root, "bench/look.css"),
   "/style.css": join(root, "bench/page/style.css"),
   "/page.js": SCRIPT,
-  "/results.json": () => recorded(join(root, "bench/results")),
-};
+  "/results.json": () => recorded(results),
+});
 // Isolation gives the page a clock of 5 microseconds instead of 100. Rivals compile WebAssembly.
 const HEADERS = {
   "Content-Security-Policy":
@@ -51,10 +51,10 @@ function rivals() {
   return { installed: rivalsHere(root), models: files.map((file) => file.slice(0, -".onnx".length)) };
 }
 
-/** Serves the page on 127.0.0.1; port 0 is any free one. */
-export function servePage({ port = PORT } = {}) {
+/** Serves the page on 127.0.0.1; port 0 is any free one. `results` holds the reports on record. */
+export function servePage({ port = PORT, results = join(root, "bench/results") } = {}) {
   const folders = Object.entries(rivalFolders(root)).map(([name, folder]) => [`/rival/${name}/`, folder]);
-  return serve({ port, files: FILES, folders: Object.fromEntries(folders), headers: HEADERS });
+  return serve({ port, files: filesWith(results), folders: Object.fromEntries(folders), headers: HEADERS });
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url))

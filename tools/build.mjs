@@ -1,6 +1,6 @@
 // node tools/build.mjs [--size]: kernels/*.wgsl -> src/kernels.gen.ts, then the bundles of dist/. --size prints their sizes.
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
@@ -14,14 +14,22 @@ const BROWSER = { ...COMMON, platform: "browser", minify: true, sourcemap: true,
 
 /**
  * The bundles by name. The library is split: what it imports on demand (the torch readers) is a file of its own beside it,
- * index-torch.js, and what both need a third, index-chunk.js. Only the command line may use Node; the library and the page
- * must build for a browser.
+ * index-torch.js, and what both need a third, index-chunk.js. Store and compressor, which an app uses together, share their chunks,
+ * codes-*.js. Only the command line may use Node; the library and the page must build for a browser.
  */
 const BUNDLES = {
   index: { ...BROWSER, entryPoints: ["src/index.ts"], splitting: true, chunkNames: "index-[name]" },
   labels: { ...BROWSER, entryPoints: ["src/labels/index.ts"] },
+  "[name]": {
+    ...BROWSER,
+    entryPoints: ["src/entries/store.ts", "src/entries/compressor.ts"],
+    splitting: true,
+    chunkNames: "codes-[hash]",
+  },
   page: { ...BROWSER, entryPoints: ["src/host/page/main.ts"] },
   demo: { ...BROWSER, entryPoints: ["bench/demo/demo.ts"] },
+  recorder: { ...BROWSER, entryPoints: ["bench/recorder/recorder.ts"] },
+  recorder_worker: { ...BROWSER, entryPoints: ["bench/recorder/store_worker.ts"], format: "iife" },
   cli: {
     ...COMMON,
     entryPoints: ["src/cli/main.ts"],
@@ -41,6 +49,9 @@ export async function buildAll() {
     for (const file of outputFiles) replace(file);
     paths.push(...outputFiles.map(({ path }) => path).filter((path) => path.endsWith(".js")));
   }
+  const kept = new Set(paths.flatMap((path) => [basename(path), `${basename(path)}.map`]));
+  const left = readdirSync(dist).filter((name) => /^codes-.*\.js(\.map)?$/.test(name) && !kept.has(name));
+  for (const name of left) rmSync(join(dist, name), { force: true }); // chunks of an earlier build
   return paths;
 }
 

@@ -1,4 +1,4 @@
-// npm run demo [-- --port N]: builds the demo page and serves it to this machine. It loads nothing from elsewhere.
+// npm run demo [-- --port N]: builds the demo's two pages and serves them to this machine. They load nothing from elsewhere.
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildAll } from "./build.mjs";
@@ -7,20 +7,32 @@ import { runServer, serve } from "./serve.mjs";
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const PORT = 8123;
 
+const under = (folder, ...names) => Object.fromEntries(names.map((name) => [`/${name}`, `${folder}/${name}`]));
+const script = (name) => under("dist", `${name}.js`, `${name}.js.map`);
+const weights = (name) => under("weights", `kinema-${name}.safetensors`);
+
 /** All that the server gives out: path in the address -> file. */
 const FILES = {
   "/": "bench/demo/index.html",
+  "/recorder.html": "bench/recorder/index.html",
   "/look.css": "bench/look.css",
+  "/page.css": "bench/demo/page.css",
   "/style.css": "bench/demo/style.css",
-  "/demo.js": "dist/demo.js",
-  "/demo.js.map": "dist/demo.js.map",
-  "/kinema-motion.safetensors": "weights/kinema-motion.safetensors",
+  "/recorder.css": "bench/recorder/style.css",
+  ...script("demo"),
+  ...script("recorder"),
+  ...script("recorder_worker"),
+  ...weights("motion"),
+  ...weights("compressor-30"),
+  ...weights("compressor-192"),
+  ...weights("compressor-384"),
+  ...under("bench/assets", "motion.webm"),
 };
 const HEADERS = {
   "Content-Security-Policy": "default-src 'self'; media-src 'self' blob:; img-src 'self' data:",
 };
 
-/** Serves the page on 127.0.0.1; port 0 is any free one. `files` replaces entries of the table by absolute paths. */
+/** Serves the pages on 127.0.0.1; port 0 is any free one. `files` replaces entries of the table by absolute paths. */
 export function serveDemo({ port = PORT, files = {} } = {}) {
   const table = Object.fromEntries(Object.entries(FILES).map(([path, file]) => [path, join(root, file)]));
   return serve({ port, files: { ...table, ...files }, headers: HEADERS });

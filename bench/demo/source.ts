@@ -12,6 +12,8 @@ export interface Source {
   readonly name: string;
   /** Shown as in a mirror, so that it has to be seen as in a mirror. */
   readonly mirrored: boolean;
+  /** Frames a second that a camera says it sends. */
+  readonly frameRate?: number | undefined;
   /** The next frame that the source shows; null once it has ended or was closed. */
   next(): Promise<TimedFrame | null>;
   /** Told after each frame how fast the model could go, in units of the source's own speed. A file plays no faster. */
@@ -63,7 +65,8 @@ export async function openCamera(
     track.stop();
     if (video.srcObject === stream) video.srcObject = null;
   };
-  return { name: "the camera", mirrored: track.getSettings().facingMode !== "environment", next: frames.next, close };
+  const { facingMode, frameRate } = track.getSettings();
+  return { name: "the camera", mirrored: facingMode !== "environment", frameRate, next: frames.next, close };
 }
 
 /**

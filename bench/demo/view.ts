@@ -1,5 +1,6 @@
 // The page: what it shows and what can be pressed.
 import { Chart } from "./chart.ts";
+import { onChosen, onDropped } from "./drop.ts";
 import type { Rates } from "./meter.ts";
 import type { Source } from "./source.ts";
 
@@ -17,24 +18,10 @@ export interface Actions {
 }
 
 export function listen(actions: Actions): void {
-  const input = element<HTMLInputElement>("file");
-  const take = (files: FileList | null | undefined) => files?.[0] && actions.file(files[0]);
   element("camera").onclick = actions.camera;
   stop.onclick = actions.stop;
-  input.onchange = () => {
-    take(input.files);
-    input.value = ""; // so that the same file can be chosen again
-  };
-  document.ondragover = (event) => {
-    event.preventDefault();
-    document.body.classList.add("dropping");
-  };
-  document.ondragleave = () => document.body.classList.remove("dropping");
-  document.ondrop = (event) => {
-    event.preventDefault();
-    document.body.classList.remove("dropping");
-    take(event.dataTransfer?.files);
-  };
+  onChosen(element<HTMLInputElement>("file"), actions.file);
+  onDropped(actions.file);
 }
 
 /** The model is loaded: sources can be chosen. */

@@ -4,7 +4,8 @@ import { type Report, readReport, refusedOf, withRivals } from "../report.ts";
 import { choosePairs, type Pair, RIVALS } from "../rival/engines.ts";
 import { about, pair } from "../rival/page.ts";
 import { CASE_NAMES, chooseCases, runBench } from "../run.ts";
-import { showAdapters, showComparison, showReport } from "./view.ts";
+import { showAdapters, showComparison } from "./together.ts";
+import { showReport } from "./view.ts";
 
 /** Put in by tools/bench_page.mjs: the commit of the source, the rivals that are installed and the files they have here. */
 declare const BENCH_COMMIT: string;
@@ -15,7 +16,11 @@ const LIMITS = { rounds: 3, budget: 300 };
 
 const get = <T extends HTMLElement>(id: string): T => document.getElementById(id) as T;
 const [run, save, message] = [get<HTMLButtonElement>("run"), get<HTMLButtonElement>("export"), get("message")];
-const [quick, bar] = [get<HTMLInputElement>("quick"), get<HTMLProgressElement>("progress")];
+const [quick, tuned, bar] = [
+  get<HTMLInputElement>("quick"),
+  get<HTMLInputElement>("tuned"),
+  get<HTMLProgressElement>("progress"),
+];
 let latest: Report | null = null;
 
 function say(text: string, alert = false): void {
@@ -42,7 +47,8 @@ async function busy(work: () => Promise<void>): Promise<void> {
 async function bench(): Promise<void> {
   const ticked = [...document.querySelectorAll<HTMLInputElement>("#cases input:checked")].map(({ value }) => value);
   const cases = chooseCases(ticked, quick.checked);
-  const options = { cases, quick: quick.checked, commit: BENCH_COMMIT, browser: navigator.userAgent };
+  const asked = { cases, quick: quick.checked, tuned: tuned.checked };
+  const options = { ...asked, commit: BENCH_COMMIT, browser: navigator.userAgent };
   using gpu = await openGpu();
   latest = await runBench(gpu, options, (line) => {
     say(line);
@@ -107,7 +113,8 @@ async function record(): Promise<void> {
   const list = (await (await fetch("results.json")).json()) as { file: string; text: string }[];
   const reports = list.map(({ file, text }) => ({ file, report: readReport(text, file) }));
   get("plots").replaceChildren(...showAdapters(reports));
-  say(reports.length === 0 ? "Nothing is on record." : `${reports.length} on record.`);
+  const none = "Nothing is on record: npm run bench -- --json bench/results/ADAPTER-PLACE.json puts a report there.";
+  say(reports.length === 0 ? none : `${reports.length} on record.`);
 }
 
 function prepareRivals(): void {

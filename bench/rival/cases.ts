@@ -1,5 +1,5 @@
 // What all engines run: cases with the weights and inputs of one recipe (test/synthetic.ts), in PyTorch's order of axes.
-import { type Graph, GraphBuilder, wantedTensors } from "../../src/core/graph.ts";
+import { type Graph, GraphBuilder } from "../../src/core/graph.ts";
 import { elements, tensor, toChannelsLast } from "../../src/core/tensor.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import { buildModel, type ModelName } from "../../src/models/index.ts";
@@ -8,6 +8,7 @@ import { conv2d, depthwise, LINEAR, matmul, pad } from "../../src/ops/index.ts";
 import { standardModel } from "../../src/profile.ts";
 import { createSession } from "../../src/session.ts";
 import { syntheticTensor } from "../../test/synthetic.ts";
+import { syntheticTensors } from "../../test/synthetic_model.ts";
 import { stopwatch } from "../stopwatch.ts";
 import type { Engine } from "./compare.ts";
 
@@ -134,7 +135,7 @@ export function foldedUnit(tensors: ReadonlyMap<string, readonly number[]>, name
 /** Kinema with the case loaded. */
 export async function openKinema(gpu: Gpu, name: CaseName): Promise<Engine> {
   const graph = RIVAL_CASES[name].graph();
-  const weights = new Map([...wantedTensors(graph)].map(([key, shape]) => [key, syntheticTensor(key, shape)]));
+  const weights = syntheticTensors(graph);
   const [input, { spec }] = Object.entries(graph.inputs)[0]!;
   const output = Object.keys(graph.outputs)[0]!;
   const data = inKinemasOrder(inputOf(name), RIVAL_CASES[name].shape);

@@ -8,24 +8,29 @@ import { openPage } from "../host/page.ts";
 import type { Span } from "../labels/index.ts";
 import { MODEL_NAMES } from "../models/index.ts";
 import { openCheckpoint } from "../weights/checkpoint.ts";
+import { MOTION_CODES } from "../weights/motion_codes.ts";
 import { recognise } from "../weights/recognise.ts";
+import { classifyStore, isStore } from "./classify_store.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { modelNamed } from "./execute.ts";
 import { checkPlace, writeWhole } from "./output.ts";
+import { percent, spanLine } from "./spans.ts";
 
 const DEFAULT_TOP = 5;
 const ONLINE = "tsm-mobilenetv2-online";
 
-/** `kinema classify VIDEO --weights F [...]`. */
+/** `kinema classify VIDEO --weights F [...]`, and of a store of codes `kinema classify IN.kvc`. */
 export const classifyCommand: Command = {
   name: "classify",
   summary: "say what happens in a video",
-  positionals: [{ name: "VIDEO", text: "an .mp4, .mov, .webm or .mkv file" }],
+  positionals: [
+    { name: "VIDEO", text: "an .mp4, .mov, .webm or .mkv file, or a .kvc store of codes, which is not decoded" },
+  ],
   flags: [
     {
       name: "weights",
       value: "FILE",
-      text: "a .safetensors, .pth, .pth.tar or .pt file (default: Kinema's motion model)",
+      text: "a .safetensors, .pth, .pth.tar or .pt file (default: Kinema's motion model, of codes that of their rate)",
     },
     { name: "model", value: "MODEL", allowed: MODEL_NAMES, text: "overrules what the file's tensor names say" },
     { name: "online", text: "frame by frame, a line per change: an online model, or stam as a stream" },
@@ -39,13 +44,17 @@ export const classifyCommand: Command = {
     },
     { name: "explain", value: "PNG", text: "draw what a stam or vit looked at: a heat map a frame, a weight a frame" },
     { name: "top", value: "K", allowed: "count", text: `labels to print (default ${DEFAULT_TOP})` },
+    { name: "index", text: "of a store: keep what was seen in it, for kinema search" },
     { name: "json", text: "print one JSON object" },
   ],
   run: classify,
 };
 
-async function classify({ args, signal, progress, print, note }: CommandContext): Promise<void> {
+async function classify(context: CommandContext): Promise<void> {
+  const { args, signal, progress, print, note } = context;
   const video = args.positional("VIDEO");
+  if (await isStore(video)) return classifyStore(context);
+  if (args.has("index")) fail("usage", `--index is for stores of codes; ${video} is none (kinema compress makes one)`);
   const weights =
     args.text("weights") ??
     shippedWeights() ??
@@ -61,7 +70,10 @@ async function classify({ args, signal, progress, print, note }: CommandContext)
   const frames = args.count("frames");
   // The files are looked at before a browser is started: what is wrong with them is said at once.
   if ((await fileSource(video)).size === 0) fail("bad-video", `${video} is empty; give a video file`);
-  const recognised = recognise(await openCheckpoint(await fileSource(weights)));
+  const checkpoint = await openCheckpoint(await fileSource(weights));
+  if (checkpoint.metadata.model === MOTION_CODES)
+    fail("usage", `${weights} reads codes, not frames; give it a .kvc store (kinema compress makes one)`);
+  const recognised = recognise(checkpoint);
   const model = wanted ?? (online && recognised.model !== "stam" ? ONLINE : undefined);
   if (picture !== undefined && (model ?? recognised.model) !== "stam" && (model ?? recognised.model) !== "vit")
     fail("usage", `--explain draws the attention of a stam or vit; ${model ?? recognised.model ?? weights} has none`);
@@ -106,11 +118,6 @@ async function readLabels(path: string): Promise<string[]> {
   while (labels.at(-1) === "") labels.pop();
   return labels.length > 0 ? labels : fail("usage", `${path} holds no labels; give a line a class`);
 }
-
-const percent = (score: number): string => `${(100 * score).toFixed(1).padStart(5)} %`;
-const seconds = (time: number): string => time.toFixed(2).padStart(7);
-const spanLine = ({ from, to, label, score }: Span): string =>
-  `${seconds(from)} - ${seconds(to)} s  ${percent(score)}  ${label}`;
 
 /** What is left to print once the finished spans are out: the last span or the ranking, then how it was done. */
 function asText({ model, adapter, top, spans, frames, explained, ms, bytes }: ClassifyResult): string {

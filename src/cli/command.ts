@@ -60,12 +60,12 @@ export interface Command {
   run(context: CommandContext): Promise<void>;
 }
 
-/** How weights are kept. */
+/** How the weights of matrix products are kept. */
 export const DTYPE: Flag = {
   name: "dtype",
   value: "TYPE",
-  allowed: ["f32", "f16", "auto"],
-  text: "how weights are stored; auto: as the adapter is faster (default f32)",
+  allowed: ["f32", "f16", "int8", "auto"],
+  text: "how the weights of matrix products are stored; auto: f16 where the adapter is faster with it (default f32)",
 };
 
 export const dtypeOf = (args: Arguments): DType => (args.text("dtype") as DType | undefined) ?? "f32";

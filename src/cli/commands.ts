@@ -7,6 +7,7 @@ import { infoCommand } from "./info.ts";
 import { inspectCommand } from "./inspect_command.ts";
 import { profileCommand } from "./profile.ts";
 import { runCommand } from "./run.ts";
+import { searchCommand } from "./search.ts";
 import { tuneCommand } from "./tune.ts";
 import { verifyCommand } from "./verify.ts";
 
@@ -22,4 +23,5 @@ export const commands: readonly Command[] = [
   decodeCommand,
   infoCommand,
   cutCommand,
+  searchCommand,
 ];

@@ -102,12 +102,15 @@ async function compress({ args, signal, progress, print, note }: CommandContext)
 }
 
 /** A new store, or one of the same video and weights to go on with. */
-async function openOutput(path: string, description: StoreDescription): Promise<StoreWriter> {
+export async function openOutput(path: string, description: StoreDescription): Promise<StoreWriter> {
   const there = await stat(path).catch(() => null);
   if (!there || there.size === 0) return createStore(await nodeStoreFile(path, { create: "replace" }), description);
   // Looked at first: going on with a store cuts off what is torn at its end.
   const held = await openStore(await fileSource(path));
-  if (JSON.stringify(held.description) !== JSON.stringify(description))
+  // Embeddings are of the codes that were there when they were made; they are no reason not to go on.
+  const codesOf = ({ tracks, ...video }: StoreDescription) =>
+    JSON.stringify({ ...video, tracks: tracks.filter(({ kind }) => kind === "codes") });
+  if (codesOf(held.description) !== codesOf(description))
     fail("bad-input", `${path} is there already and holds other codes; give another name, or remove it`);
   const file = await nodeStoreFile(path);
   try {

@@ -5,7 +5,7 @@ import { nodeStoreFile } from "../host/store_file.ts";
 import { cutRange, cutStore } from "../store/cut.ts";
 import { createStore, openStore } from "../store/index.ts";
 import type { Command } from "./command.ts";
-import { formatTime, parseTime } from "./time.ts";
+import { formatTime, RANGE_FLAGS, rangeOf } from "./time.ts";
 
 /** Chunks a cut commits together: a crash costs it nothing that the source does not have. */
 const CHUNKS_PER_COMMIT = 64;
@@ -18,14 +18,9 @@ export const cutCommand: Command = {
     { name: "IN", text: "a .kvc file" },
     { name: "OUT", text: "the file to make; it must not be there yet" },
   ],
-  flags: [
-    { name: "from", value: "TIME", text: "where the part begins, in seconds or h:m:s (default 0)" },
-    { name: "to", value: "TIME", text: "where it ends (default: the end)" },
-  ],
+  flags: RANGE_FLAGS,
   async run({ args, signal, progress, note }) {
-    const from = parseTime(args.text("from") ?? "0", "from");
-    const to = args.text("to") === undefined ? Number.POSITIVE_INFINITY : parseTime(args.text("to")!, "to");
-    if (to <= from) fail("usage", `--to ${args.text("to")} is not after --from ${args.text("from") ?? 0}`);
+    const { from, to } = rangeOf(args);
     const reader = await openStore(await fileSource(args.positional("IN")));
     const range = cutRange(reader, from, to);
     const { fps } = reader.description;

@@ -1,5 +1,5 @@
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
-import { codesTrackOf } from "../compressor.ts";
+import { codesTrackOf, rateOf } from "../compressor.ts";
 import { fail } from "../core/fail.ts";
 import { pageBundle, shippedCompressor } from "../host/bundle.ts";
 import { launchBrowser } from "../host/chromium.ts";
@@ -10,6 +10,7 @@ import { openStore } from "../store/index.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { checkPlace } from "./output.ts";
 import { reported } from "./progress.ts";
+import { RANGE_FLAGS, rangeOf } from "./time.ts";
 
 /** `kinema decode IN.kvc OUT.webm`. */
 export const decodeCommand: Command = {
@@ -20,8 +21,7 @@ export const decodeCommand: Command = {
     { name: "OUT", text: "the .webm file" },
   ],
   flags: [
-    { name: "from", value: "SECONDS", text: "where to begin (default: the beginning)" },
-    { name: "to", value: "SECONDS", text: "where to end (default: the end)" },
+    ...RANGE_FLAGS,
     {
       name: "weights",
       value: "FILE",
@@ -33,11 +33,11 @@ export const decodeCommand: Command = {
 
 async function decode({ args, signal, progress, print, note }: CommandContext): Promise<void> {
   const [input, out] = [args.positional("IN"), args.positional("OUT")];
-  const [from, to] = [time(args.text("from"), "--from"), time(args.text("to"), "--to")];
+  const { from, to } = rangeOf(args);
   await checkPlace(out, "OUT");
   const { description } = await openStore(await fileSource(input));
   const track = codesTrackOf(description, input);
-  const rate = /^kinema-compressor-(\w+)$/.exec(track.model)?.[1] ?? "";
+  const rate = rateOf(track) ?? "";
   const weights =
     args.text("weights") ??
     shippedCompressor(rate) ??
@@ -52,8 +52,8 @@ async function decode({ args, signal, progress, print, note }: CommandContext): 
       storeName: input,
       weightsUrl: page.file(weights),
       weightsName: weights,
-      ...(from === undefined ? {} : { from }),
-      ...(to === undefined ? {} : { to }),
+      from,
+      ...(Number.isFinite(to) ? { to } : {}), // JSON has no infinity
     };
     const info = await page.call<DecodingInfo>("openDecoding", call, { signal, onProgress: reported(progress.update) });
     file = await open(part, "w");
@@ -72,11 +72,4 @@ async function decode({ args, signal, progress, print, note }: CommandContext): 
     await rm(part, { force: true });
     await browser.close();
   }
-}
-
-/** A time in seconds, from 0. */
-function time(text: string | undefined, flag: string): number | undefined {
-  if (text === undefined) return undefined;
-  if (!/^\d{1,9}(\.\d{1,9})?$/.test(text)) fail("usage", `${flag} ${text}: give seconds, such as 12.5`);
-  return Number(text);
 }

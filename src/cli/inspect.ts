@@ -3,10 +3,11 @@ import { fileSource } from "../host/file_source.ts";
 import type { Checkpoint, TensorInfo } from "../weights/checkpoint.ts";
 import { openCheckpoint } from "../weights/checkpoint.ts";
 import { COMPRESSOR, compressionRate, pixelsPerCode, recogniseCompressor } from "../weights/compressor.ts";
+import { MOTION_CODES, recogniseMotionCodes } from "../weights/motion_codes.ts";
 import type { Recognised, Transformer } from "../weights/recognise.ts";
 import { recognise } from "../weights/recognise.ts";
 import { framesPerLatent, pixelsPerLatent } from "../weights/taesd.ts";
-import type { CompressorShape, LatentHalf } from "../weights/types.ts";
+import type { CompressorShape, LatentHalf, MotionCodesShape, Quantiser } from "../weights/types.ts";
 import { printable } from "./printable.ts";
 
 /**
@@ -90,8 +91,10 @@ function asText(checkpoint: Checkpoint, recognised: Recognised): string {
     lines.push([`  ${dtype}`, `${count.tensors}, ${count.bytes} bytes`]);
   }
   if (checkpoint.missingBytes > 0) lines.push(["truncated", truncation(checkpoint, tensors)]);
-  const compressor = recogniseCompressor(checkpoint);
-  lines.push(...(compressor ? compressorLines(compressor) : modelLines(recognised)));
+  const [compressor, onCodes] = [recogniseCompressor(checkpoint), recogniseMotionCodes(checkpoint)];
+  lines.push(
+    ...(compressor ? compressorLines(compressor) : onCodes ? motionCodesLines(onCodes) : modelLines(recognised)),
+  );
   for (const [key, value] of Object.entries(checkpoint.metadata)) lines.push([`  ${printable(key)}`, printable(value)]);
   const labels = lines.map(([label]) => (label === "" ? "" : `${label}:`));
   const width = labels.reduce((widest, label) => Math.max(widest, label.length), 0);
@@ -149,11 +152,24 @@ function transformerLines(t: Transformer): [string, string][] {
   return lines;
 }
 
+const codesText = (q: Quantiser): string =>
+  q.kind === "vq" ? `${q.codebooks} x ${q.codes} vectors of ${q.dim}` : `levels ${q.levels.join(" x ")}`;
+
+/** A network that reads a compressor's codes. */
+function motionCodesLines({ backbone, widths, blocks, classes, quantiser }: MotionCodesShape): [string, string][] {
+  return [
+    ["model", `${MOTION_CODES}, ${backbone}`],
+    ["stages", `widths ${widths.join(" ")}, blocks ${blocks.join(" ")}`],
+    ["reads", `codes: ${codesText(quantiser)}`],
+    ["classes", String(classes)],
+  ];
+}
+
 /** One of Kinema's own compressors, encoder and decoder. */
 function compressorLines(shape: CompressorShape): [string, string][] {
-  const { time, layers, channels, encoderBlocks, decoderBlocks, quantiser: q } = shape;
+  const { time, layers, channels, encoderBlocks, decoderBlocks, quantiser } = shape;
   const side = pixelsPerCode(shape);
-  const codes = q.kind === "vq" ? `${q.codebooks} x ${q.codes} vectors of ${q.dim}` : `levels ${q.levels.join(" x ")}`;
+  const codes = codesText(quantiser);
   return [
     ["model", COMPRESSOR],
     ["layers", `${layers} strided to ${channels} channels, ${encoderBlocks} and ${decoderBlocks} residual blocks`],

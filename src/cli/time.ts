@@ -1,4 +1,22 @@
 import { fail } from "../core/fail.ts";
+import type { Arguments, Flag } from "./command.ts";
+
+/** The flags of a command that takes a part of a video. */
+export const RANGE_FLAGS: readonly Flag[] = [
+  { name: "from", value: "TIME", text: "where the part begins, in seconds or h:m:s (default 0)" },
+  { name: "to", value: "TIME", text: "where it ends (default: the end)" },
+];
+
+/** What {@link RANGE_FLAGS} say, in seconds; without --to there is no end. Throws `usage`. */
+export function rangeOf(args: Arguments): { readonly from: number; readonly to: number } {
+  const [from, to] = [args.text("from") ?? "0", args.text("to")];
+  const range = {
+    from: parseTime(from, "from"),
+    to: to === undefined ? Number.POSITIVE_INFINITY : parseTime(to, "to"),
+  };
+  if (range.to <= range.from) fail("usage", `--to ${to} is not after --from ${from}`);
+  return range;
+}
 
 /** Reads a time of a video: seconds, or [h:]m:s, each with decimals or not; in seconds. Throws `usage`. */
 export function parseTime(text: string, flag: string): number {

@@ -37,12 +37,12 @@ export const tuneCommand: Command = {
     const dawn = await openDawn();
     try {
       using opened = await openGpu({ gpu: dawn.gpu });
-      const { gpu, dtype } = await withPrecision(opened, dtypeOf(args), signal);
+      const gpu = await withPrecision(opened, dtypeOf(args), signal);
       const onProgress = (fraction: number) => progress.update("tune", fraction);
-      const { tuning, classes } = await tune(gpu, graph, { dtype, signal, onProgress });
+      const { tuning, classes } = await tune(gpu, graph, { signal, onProgress });
       writeTuning(tuning);
-      const { f16, matrices = [], halfForm = null } = gpu.caps;
-      const report = { model: graph.name, adapter: dawn.adapterDescription, f16, matrices, dtype, halfForm, classes };
+      const { f16, matrices = [], weights: form } = gpu.caps;
+      const report = { model: graph.name, adapter: dawn.adapterDescription, f16, matrices, form, classes };
       print(args.has("json") ? `${JSON.stringify(report)}\n` : table(classes));
       note(`${graph.name} on ${dawn.adapterDescription}: kept in ${tuningFile()}`);
     } finally {

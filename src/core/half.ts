@@ -33,6 +33,3 @@ export function toHalf(values: Float32Array): Uint16Array<ArrayBuffer> {
   for (let i = 0; i < values.length; i++) out[i] = halfBits(values[i]!);
   return out;
 }
-
-/** Whether a binding of that WGSL type holds f16: natively, or as pairs in words. */
-export const holdsHalves = (type: string): boolean => /h>$|^array<array<(?:u32|vec4u), 2>>$/.test(type);

@@ -1,5 +1,6 @@
 import { fail } from "./fail.ts";
 import type { Value } from "./graph.ts";
+import type { Kept } from "./kept.ts";
 
 /** How a binding is declared in the kernel file. */
 export type BindingKind = "read" | "read_write" | "uniform" | "texture" | "sampler";
@@ -31,6 +32,8 @@ export interface Dispatch {
   readonly groups: Workgroups;
   /** New types for bindings, see specialise(). */
   readonly retype?: Readonly<Record<string, string>>;
+  /** How the weights behind bindings are kept; f32 where nothing is said. */
+  readonly kept?: Readonly<Record<string, Kept>>;
 }
 
 type BoundNames<K extends Kernel> = Exclude<keyof K["bindings"], "params">;
@@ -45,6 +48,7 @@ export function dispatch<const K extends Kernel>(
     readonly bind: { readonly [B in BoundNames<K>]: Value | null };
     readonly groups: Workgroups;
     readonly retype?: { readonly [B in TypedNames<K>]?: string };
+    readonly kept?: { readonly [B in BoundNames<K>]?: Kept };
   },
 ): Dispatch {
   return {
@@ -54,6 +58,7 @@ export function dispatch<const K extends Kernel>(
     bind: d.bind as Record<string, Value | null>,
     groups: d.groups,
     ...(d.retype ? { retype: d.retype as Record<string, string> } : {}),
+    ...(d.kept ? { kept: d.kept as Record<string, Kept> } : {}),
   };
 }
 

@@ -1,4 +1,5 @@
 import type { Value } from "./graph.ts";
+import type { WeightForm } from "./kept.ts";
 import type { Dispatch } from "./kernel.ts";
 import type { TensorSpec } from "./tensor.ts";
 
@@ -10,10 +11,8 @@ export interface Caps {
   readonly timestamps: boolean;
   /** Multiply-accumulates of a run of the whole graph: larger tiles take longer to compile. Set by plan(). */
   readonly macs?: number;
-  /** Keep matrix weights as f16; asked for by the caller. */
-  readonly halfWeights?: boolean;
-  /** How f16 weights are multiplied. Default: native where there is `f16`, else unpacked. */
-  readonly halfForm?: HalfForm;
+  /** How the weights of matrix products are kept; asked for by the caller. Default f32. */
+  readonly weights?: WeightForm;
   /** Matrices that a subgroup multiplies in hardware, with f32 sums; and its threads, where all subgroups have as many. */
   readonly matrices?: readonly MatrixShape[];
   readonly subgroupSize?: number;
@@ -28,16 +27,6 @@ export interface MatrixShape {
   readonly n: number;
   readonly k: number;
 }
-
-/**
- * `native`: f16 in memory, multiplied and summed in f32. `unpacked`: the same, as pairs in words, which needs no feature.
- * `arithmetic`: multiplied in f16, a few products are summed in f16, and their sums in f32; needs `f16`.
- */
-export type HalfForm = "native" | "unpacked" | "arithmetic";
-
-/** The form in which this device multiplies f16 weights; null where they are f32. */
-export const halfFormOf = ({ halfWeights, halfForm, f16 }: Caps): HalfForm | null =>
-  halfWeights ? (halfForm ?? (f16 ? "native" : "unpacked")) : null;
 
 export type Specs = Readonly<Record<string, TensorSpec | undefined>>;
 export type Values = Readonly<Record<string, Value | undefined>>;

@@ -1,6 +1,6 @@
 import { fail } from "./fail.ts";
 import { countMacs, type Graph, type Node, type Value } from "./graph.ts";
-import { holdsHalves } from "./half.ts";
+import { type Kept, keptBytes } from "./kept.ts";
 import { type Dispatch, variantName } from "./kernel.ts";
 import type { Caps } from "./op.ts";
 import { roundUp, shapeText } from "./tensor.ts";
@@ -26,8 +26,8 @@ export interface Plan {
   readonly graph: Graph;
   readonly steps: readonly Step[];
   readonly places: ReadonlyMap<number, Place>;
-  /** Ids of the weights that are stored as f16. */
-  readonly half: ReadonlySet<number>;
+  /** How weights are kept, by id; those that are not in it as f32. */
+  readonly kept: ReadonlyMap<number, Kept>;
   /** Bytes of arena 0 (activations) and arena 1 (activations that a kernel reads as if they were weights). */
   readonly arenas: readonly [number, number];
   readonly bytes: {
@@ -75,13 +75,13 @@ export function plan(graph: Graph, caps: Caps, options: PlanOptions = {}): Plan 
     });
   }
   const temps = graph.values.filter(isTemp);
-  const half = halfWeights(steps);
+  const kept = keptWeights(steps);
   const sum = (values: readonly Value[]) => values.reduce((total, value) => total + value.bytes, 0);
   return {
     graph,
     steps,
     places,
-    half,
+    kept,
     arenas,
     bytes: {
       naive: sum(temps),
@@ -90,28 +90,20 @@ export function plan(graph: Graph, caps: Caps, options: PlanOptions = {}): Plan 
       states: sum(graph.values.filter((value) => value.kind === "state")),
       weights: graph.values
         .filter((value) => value.kind === "weight")
-        .reduce((total, value) => total + storedWeightBytes(value, half), 0),
+        .reduce((total, value) => total + keptBytes(value.bytes, kept.get(value.id)), 0),
     },
   };
 }
 
 const isTemp = (value: Value): boolean => value.kind === "temp" || value.kind === "input";
 
-/** Weights that a kernel reads through a binding of a half type. */
-function halfWeights(steps: readonly Step[]): Set<number> {
-  const half = new Set<number>();
-  for (const { dispatch } of steps) {
-    for (const [name, type] of Object.entries(dispatch.retype ?? {})) {
-      const value = dispatch.bind[name];
-      if (value?.kind === "weight" && holdsHalves(type)) half.add(value.id);
-    }
-  }
-  return half;
+/** What the kernels' dispatches say of their weights. */
+function keptWeights(steps: readonly Step[]): Map<number, Kept> {
+  const kept = new Map<number, Kept>();
+  for (const { dispatch } of steps)
+    for (const [name, how] of Object.entries(dispatch.kept ?? {})) kept.set(dispatch.bind[name]!.id, how);
+  return kept;
 }
-
-/** Bytes a weight takes on the GPU. */
-export const storedWeightBytes = (value: Value, half: ReadonlySet<number>): number =>
-  half.has(value.id) ? value.bytes / 2 : value.bytes;
 
 function bound(step: Step): Value[] {
   return Object.values(step.dispatch.bind).filter((value): value is Value => value !== null);

@@ -1,6 +1,7 @@
 import { fail } from "../core/fail.ts";
 import type { Value } from "../core/graph.ts";
-import { BINDING_ALIGNMENT, type Plan, storedWeightBytes } from "../core/plan.ts";
+import { keptBytes } from "../core/kept.ts";
+import { BINDING_ALIGNMENT, type Plan } from "../core/plan.ts";
 import { roundUp } from "../core/tensor.ts";
 
 /** All memory of a session. */
@@ -65,7 +66,7 @@ export function makeBuffers(device: GPUDevice, plan: Plan): SessionBuffers {
     return buffer;
   };
   const { COPY_DST, COPY_SRC, STORAGE, UNIFORM } = GPUBufferUsage;
-  const weightBytes = (value: Value) => storedWeightBytes(value, plan.half);
+  const weightBytes = (value: Value) => keptBytes(value.bytes, plan.kept.get(value.id));
   const of = (kind: Value["kind"]) => plan.graph.values.filter((value) => value.kind === kind);
   const weightLayout = layOut(of("weight"), Math.min(WEIGHT_CHUNK, device.limits.maxBufferSize), weightBytes);
   const stateLayout = layOut(of("state"), Number.POSITIVE_INFINITY, (value) => value.bytes);

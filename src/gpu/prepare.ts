@@ -1,6 +1,6 @@
 import { fail } from "../core/fail.ts";
 import type { TensorSource, Value } from "../core/graph.ts";
-import { toHalf } from "../core/half.ts";
+import { keep } from "../core/kept.ts";
 import { packParams, type Workgroups } from "../core/kernel.ts";
 import { BINDING_ALIGNMENT, type Plan } from "../core/plan.ts";
 import { type SessionBuffers, scoped } from "./buffers.ts";
@@ -71,7 +71,7 @@ const IN_FLIGHT = 8 * 2 ** 20;
  */
 export async function uploadWeights(
   device: GPUDevice,
-  { graph, half }: Plan,
+  { graph, kept }: Plan,
   buffers: SessionBuffers,
   weights: TensorSource,
   onProgress: (fraction: number) => void,
@@ -82,12 +82,11 @@ export async function uploadWeights(
     graph.values.filter((value) => value.kind === "weight"),
   );
   let held = new Map<string, Float32Array>();
-  let packed: { readonly value: Value; readonly data: Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> }[] = [];
+  let packed: { readonly value: Value; readonly data: ReturnType<typeof keep> }[] = [];
   let bytes = 0;
   for (const [i, { value, names }] of wanted.entries()) {
     held = await tensorsOf(names, weights, held, signal);
-    const data = pack(value, held);
-    packed.push({ value, data: half.has(value.id) ? toHalf(data) : data });
+    packed.push({ value, data: keep(value.name, pack(value, held), kept.get(value.id)) });
     bytes += packed.at(-1)!.data.byteLength;
     if (bytes >= IN_FLIGHT || i === wanted.length - 1) {
       const write = () => {

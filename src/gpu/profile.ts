@@ -1,7 +1,8 @@
 import { fail } from "../core/fail.ts";
 import { countMacs } from "../core/graph.ts";
+import { keptBytes } from "../core/kept.ts";
 import { variantName } from "../core/kernel.ts";
-import { type Plan, type Step, storedWeightBytes } from "../core/plan.ts";
+import type { Plan, Step } from "../core/plan.ts";
 import type { Gpu } from "./device.ts";
 import type { ReadyStep } from "./prepare.ts";
 import { mapped, recordSteps, stagingBuffer } from "./record.ts";
@@ -121,18 +122,22 @@ function summary(plan: Plan, clock: Profile["clock"], samples: readonly Sample[]
     clock,
     runs: samples.length,
     ms: { plain: median(samples.map((s) => s.plain)), profiled: median(samples.map((s) => s.profiled)) },
-    steps: plan.steps.map((step, i) => {
+    steps: plan.steps.map((_, i) => {
       const times = samples.map(({ steps }) => steps[i]!);
-      return {
-        node: step.node.name,
-        op: step.node.op.name,
-        kernel: variantName(step.dispatch.kernel, step.dispatch.consts, step.dispatch.retype),
-        ms: median(times),
-        leastMs: Math.min(...times),
-        macs: macsOf(plan, i),
-        bytes: bytesOf(plan, step),
-      };
+      return { ...untimed(plan, i), ms: median(times), leastMs: Math.min(...times) };
     }),
+  };
+}
+
+/** A step's names and its work. */
+export function untimed(plan: Plan, at: number): Omit<StepProfile, "ms" | "leastMs"> {
+  const step = plan.steps[at]!;
+  return {
+    node: step.node.name,
+    op: step.node.op.name,
+    kernel: variantName(step.dispatch.kernel, step.dispatch.consts, step.dispatch.retype),
+    macs: macsOf(plan, at),
+    bytes: bytesOf(plan, step),
   };
 }
 
@@ -147,11 +152,11 @@ function macsOf({ graph, steps }: Plan, at: number): number {
   return steps[at + 1]?.node === node ? 0 : countMacs({ ...graph, nodes: [node] });
 }
 
-function bytesOf({ half }: Plan, { node, dispatch }: Step): number {
+function bytesOf({ kept }: Plan, { node, dispatch }: Step): number {
   const summed = Object.entries(node.op.inPlace ?? {}).filter(([, input]) => node.inputs[input]);
   const twice = new Set(summed.map(([output]) => node.outputs[output]));
   return Object.values(dispatch.bind).reduce((sum, value) => {
-    const bytes = value ? (value.kind === "weight" ? storedWeightBytes(value, half) : value.bytes) : 0;
+    const bytes = value ? keptBytes(value.bytes, kept.get(value.id)) : 0;
     return sum + (value && twice.has(value) ? 2 * bytes : bytes);
   }, 0);
 }

@@ -14,6 +14,9 @@ export const shippedWeights = (): string | null => shipped("kinema-motion");
 /** Path of the compressor that ships for a rate; null where there is none, or it was left out. */
 export const shippedCompressor = (rate: string): string | null => shipped(`kinema-compressor-${rate}`);
 
+/** Path of the network that ships for the codes of a rate; null where there is none, or it was left out. */
+export const shippedMotionCodes = (rate: string): string | null => shipped(`kinema-motion-codes-${rate}`);
+
 function shipped(name: string): string | null {
   const places = ["../weights", "../../weights"].map((folder) => `${folder}/${name}.safetensors`);
   return places.map((place) => fileURLToPath(new URL(place, import.meta.url))).find((path) => existsSync(path)) ?? null;

@@ -144,6 +144,12 @@ export function embedTable(g: GraphBuilder, name: string, q: Quantiser, codebook
   });
 }
 
+/** The steps, rows and columns of a store's packed words, and the bits of a code in them. */
+export interface PackedCodes {
+  readonly bits: number;
+  readonly grid: readonly [number, number, number];
+}
+
 /** Codes (or a store's words) -> vectors behind the projection, [steps, height, width, out]. */
 export function embedCodes(
   g: GraphBuilder,
@@ -152,9 +158,23 @@ export function embedCodes(
   q: Quantiser,
   codebook: string,
   projection: Projection,
-  packed?: { readonly bits: number; readonly grid: readonly [number, number, number] },
+  packed?: PackedCodes,
+): Value {
+  const table = embedTable(g, `${name}.table`, q, codebook, projection);
+  return embedRows(g, name, codes, q, { table, out: projection.out }, packed);
+}
+
+/** Codes (or a store's words) -> the sum of a row of `table` for each codebook or digit, [steps, height, width, out]. */
+export function embedRows(
+  g: GraphBuilder,
+  name: string,
+  codes: Value,
+  q: Quantiser,
+  { table, out }: { readonly table: Value; readonly out: number },
+  packed?: PackedCodes,
 ): Value {
   const parts = embedParts(q);
+  if (parts.length === 0) fail("graph", "a quantiser without codebooks has no vectors");
   const constants = g.weight(`${name}.parts`, {
     tensors: {},
     length: parts.length * 4,
@@ -168,8 +188,6 @@ export function embedCodes(
       return numbers;
     },
   });
-  if (parts.length === 0) fail("graph", "a quantiser without codebooks has no vectors");
-  const table = embedTable(g, `${name}.table`, q, codebook, projection);
-  const attrs = { out: projection.out, parts, ...(packed ? { packed } : {}) };
+  const attrs = { out, parts, ...(packed ? { packed } : {}) };
   return g.apply(embed, name, { codes, constants, table }, attrs).y!;
 }

@@ -1,5 +1,5 @@
 // From the weights that PyTorch layers keep to the blocks that the convolutions here read. A layer that is a convolution in
-// other words (pooled frames, an upsampling in front, a pixel shuffle behind) becomes one by moving its weights about.
+// other words (two frames on its channels, an upsampling in front, a pixel shuffle behind) becomes one by moving its weights about.
 import type { GraphBuilder, Value, WeightSource } from "../core/graph.ts";
 import { product, quads } from "../core/tensor.ts";
 import { phasesOf, type TransposedWindow, transposedLength } from "../ops/conv_transpose.ts";
@@ -62,23 +62,6 @@ export function twoFrameConv(input: number, out: number, kernel: number): Filter
           taps.set(weight.subarray(at + input * plane, at + (input + 1) * plane), to);
           taps.set(weight.subarray(at, at + plane), to + plane);
         }
-      return taps;
-    },
-  };
-}
-
-/** A 1x1 Conv2d over `frames` frames stacked on channels, earlier first (TPool), as a window of frames: stride [frames, 1, 1]. */
-export function pooledFrames(input: number, out: number, frames: number): Filters {
-  return {
-    input,
-    out,
-    kernel: [frames, 1, 1],
-    shape: [out, frames * input, 1, 1],
-    rearrange(weight) {
-      const taps = new Float32Array(weight.length);
-      for (let o = 0; o < out; o++)
-        for (let c = 0; c < input; c++)
-          for (let t = 0; t < frames; t++) taps[(o * input + c) * frames + t] = weight[(o * frames + t) * input + c]!;
       return taps;
     },
   };
@@ -176,25 +159,6 @@ export function shuffledConv(input: number, out: number, kernel: number, factor:
     },
     biases: out * squares,
     biasOf: (phase, channel) => channel * squares + phase,
-  };
-}
-
-/** A 1x1 Conv2d to frames * out channels whose channels become `frames` frames, earlier first (TGrow): [frames * out, input, 1, 1]. */
-export function grownFrames(input: number, out: number, frames: number): TransposedFilters {
-  return {
-    input,
-    out,
-    window: { kernel: [frames, 1, 1], stride: [frames, 1, 1], padding: [0, 0, 0] },
-    shape: [frames * out, input, 1, 1],
-    rearrange(weight) {
-      const taps = new Float32Array(weight.length);
-      for (let c = 0; c < input; c++)
-        for (let o = 0; o < out; o++)
-          for (let t = 0; t < frames; t++) taps[(c * out + o) * frames + t] = weight[(t * out + o) * input + c]!;
-      return taps;
-    },
-    biases: frames * out,
-    biasOf: (phase, channel) => phase * out + channel,
   };
 }
 

@@ -136,36 +136,43 @@ export interface LinearShape {
   readonly input: number;
   /** The rows that are used, [from, to); all by default. */
   readonly rows?: readonly [from: number, to: number];
+  /** The result has `width` channels: the layer's from `at` on, and zeros. Default: the layer's alone. */
+  readonly within?: { readonly at: number; readonly width: number };
 }
 
 /** Weight and bias of a linear layer as graph values, 4x4 blocks [out/4, in/4]. */
 export function linear(g: GraphBuilder, name: string, s: LinearShape): { w: Value; bias: Value } {
   const [from, to] = s.rows ?? [0, s.outputs];
-  const shape = { out: to - from, input: s.input, kernel: 1, batchNorm: false, bias: false };
+  const { at, width: out } = s.within ?? { at: 0, width: to - from };
+  const shape = { out, input: s.input, kernel: 1, batchNorm: false, bias: false };
   const blocks = blockRanges(s.input, 1, undefined);
   const w: WeightSource = {
     tensors: { [s.weight]: [s.outputs, s.input] },
-    length: packedLength(to - from, blocks.length),
+    length: packedLength(out, blocks.length),
     pack: (get) => {
-      const weight = get(s.weight).subarray(from * s.input, to * s.input);
-      return packBlocks(weight, new Float64Array(to - from).fill(1), shape, 1, blocks);
+      const rows = get(s.weight).subarray(from * s.input, to * s.input);
+      const weight = s.within ? new Float32Array(out * s.input) : rows;
+      if (s.within) weight.set(rows, at * s.input);
+      return packBlocks(weight, new Float64Array(out).fill(1), shape, 1, blocks);
     },
   };
-  const bias = s.bias
-    ? vector(g, `${name}.bias`, s.bias, [s.outputs], [from, to])
-    : zeroBias(g, `${name}.bias`, to - from);
-  return { w: g.weight(`${name}.weight`, w), bias };
+  const { bias: tensor } = s;
+  if (!tensor) return { w: g.weight(`${name}.weight`, w), bias: zeroBias(g, `${name}.bias`, out) };
+  const bias: WeightSource = {
+    tensors: { [tensor]: [s.outputs] },
+    length: quads(out) * 4,
+    pack: (get) => {
+      const packed = new Float32Array(quads(out) * 4);
+      packed.set(get(tensor).subarray(from, to), at);
+      return packed;
+    },
+  };
+  return { w: g.weight(`${name}.weight`, w), bias: g.weight(`${name}.bias`, bias) };
 }
 
-/** A tensor of the checkpoint as rows of its last extent, padded to fours; of [n] the elements in `range`. */
-export function vector(
-  g: GraphBuilder,
-  name: string,
-  tensorName: string,
-  shape: readonly number[],
-  range: readonly [from: number, to: number] = [0, shape.at(-1)!],
-): Value {
-  const width = range[1] - range[0];
+/** A tensor of the checkpoint as rows of its last extent, padded to fours. */
+export function vector(g: GraphBuilder, name: string, tensorName: string, shape: readonly number[]): Value {
+  const width = shape.at(-1)!;
   const stride = quads(width) * 4;
   const count = product(shape.slice(0, -1));
   return g.weight(name, {
@@ -174,10 +181,7 @@ export function vector(
     pack: (get) => {
       const data = get(tensorName);
       const packed = new Float32Array(count * stride);
-      for (let row = 0; row < count; row++) {
-        const from = row * shape.at(-1)!;
-        packed.set(data.subarray(from + range[0], from + range[1]), row * stride);
-      }
+      for (let row = 0; row < count; row++) packed.set(data.subarray(row * width, (row + 1) * width), row * stride);
       return packed;
     },
   });

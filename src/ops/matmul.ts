@@ -1,7 +1,7 @@
 import { fail } from "../core/fail.ts";
 import type { Value } from "../core/graph.ts";
 import { type Dispatch, dispatch, flat, type Kernel, type ParamValue } from "../core/kernel.ts";
-import { type Caps, defineOp, halfFormOf } from "../core/op.ts";
+import { type Caps, defineOp } from "../core/op.ts";
 import { channels, elements, quads, roundUp, rows, shapeText, type TensorSpec } from "../core/tensor.ts";
 import * as kernels from "../kernels.gen.ts";
 import { BODIES, type Body, chooseBody, matrixTile, tileExtent, workgroups } from "./matmul_body.ts";
@@ -115,13 +115,15 @@ export function matmulDispatch(v: MatmulValues, activation: Activation, gather: 
   const [kernel, stride, before] = window ? [window.kernel, window.stride, window.before] : [ONES, ONES, ZEROS];
   const offset = window?.offset;
   const phases = offset ? stride[0] * stride[1] * stride[2] : 1;
-  const form = v.w.kind === "weight" ? halfFormOf(caps) : null;
+  const form = v.w.kind === "weight" ? (caps.weights ?? "f32") : "f32";
+  const kept = form === "f32" ? {} : { kept: { w: { form, blocks: gather.blocks } } };
   const consts = {
     RESIDUAL: v.residual !== undefined,
     CARRY: v.carry !== undefined,
     LEAD: (gather.lead ?? 0) > 0,
     ACTIVATION: "gelu" in activation ? (activation.gelu === "erf" ? GELU : GELU_TANH) : CLAMP,
   };
+  const packed = { UNPACKED: form === "unpacked", INT8: form === "int8" };
   const params = {
     rows: count,
     out4,
@@ -165,14 +167,15 @@ export function matmulDispatch(v: MatmulValues, activation: Activation, gather: 
       consts: {
         ...consts,
         LOAD: matmulTile.consts[load],
-        UNPACKED: form === "unpacked",
+        ...packed,
         HALVES: form === "arithmetic",
         ...body.tile,
       },
       params: only(matmulTile, params),
       bind,
       groups: flat(workgroups(product, tileExtent(body.tile)), 1),
-      ...(form ? { retype: TILE_TYPES[form] } : {}),
+      retype: TILE_TYPES[form],
+      ...kept,
     });
   }
   const matrix = body.kernel === "matrix" ? matrixTile(body.extent, form, caps) : null;
@@ -184,12 +187,13 @@ export function matmulDispatch(v: MatmulValues, activation: Activation, gather: 
       bind,
       groups: flat(workgroups(product, body.extent), 1),
       retype: {
-        ...(form ? { w: "array<vec4h>" } : {}),
+        ...(form === "f32" ? {} : { w: "array<vec4h>" }),
         ...(matrix.component === "f16" ? { Component: "f16", Four: "vec4h" } : {}),
       },
+      ...kept,
     });
   }
-  const able = caps.kind === "cpu" && caps.subgroups && form === null;
+  const able = caps.kind === "cpu" && caps.subgroups && (form === "f32" || form === "int8");
   const [ROWS, COLS] = (body.kernel === "registers" && body.tile) || tile(count, out4, able, caps);
   const QUAD = able && ROWS > 1;
   const WG = WORKGROUP[caps.kind];
@@ -201,7 +205,7 @@ export function matmulDispatch(v: MatmulValues, activation: Activation, gather: 
       REFLECT: window?.edge === "reflect",
       PAST: gather.load === "VOLUME" && v.past !== undefined,
       PHASES: offset !== undefined,
-      UNPACKED: form === "unpacked",
+      ...packed,
       CHAINED: caps.kind === "gpu" && form !== "arithmetic",
       QUAD,
       ROWS,
@@ -211,20 +215,25 @@ export function matmulDispatch(v: MatmulValues, activation: Activation, gather: 
     params,
     bind,
     groups: flat(phases * (QUAD ? roundUp(tiles, 4) : tiles) * Math.ceil(out4 / COLS), WG),
-    ...(form ? { retype: BLOCK_TYPES[form] } : {}),
+    retype: BLOCK_TYPES[form],
+    ...kept,
   });
 }
 
-/** Types of f16 weights, 4x4 blocks in the register body, their columns in the tile body; in `arithmetic` of the other operand too. */
+/** Types of weights, 4x4 blocks in the register body, their columns in the tile body; in `arithmetic` of the other operand too. */
 const BLOCK_TYPES = {
+  f32: {},
   native: { w: "array<mat4x4h>" },
   unpacked: { w: "array<array<vec4u, 2>>" },
   arithmetic: { w: "array<mat4x4h>", Block: "mat4x4h", Four: "vec4h" },
+  int8: { w: "array<array<vec4u, 1>>" },
 } as const;
 const TILE_TYPES = {
+  f32: {},
   native: { w: "array<vec4h>" },
   unpacked: { w: "array<array<u32, 2>>" },
   arithmetic: { w: "array<vec4h>", Four: "vec4h" },
+  int8: { w: "array<array<u32, 1>>" },
 } as const;
 
 /** Those of `params` that a kernel has. */

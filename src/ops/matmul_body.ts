@@ -1,6 +1,7 @@
 // Which kernel computes a product, and in which tiles: the one place where that is chosen.
+import type { WeightForm } from "../core/kept.ts";
 import type { Dispatch } from "../core/kernel.ts";
-import type { Caps, HalfForm, MatrixShape } from "../core/op.ts";
+import type { Caps, MatrixShape } from "../core/op.ts";
 import * as kernels from "../kernels.gen.ts";
 
 /** A product, as far as choosing a kernel for it goes. */
@@ -12,8 +13,8 @@ export interface Product {
   readonly out4: number;
   /** Fours of channels of a sum. */
   readonly blocks: number;
-  /** How the weights' f16 are multiplied; null where they are f32. */
-  readonly form: HalfForm | null;
+  /** How the weights are kept and multiplied. */
+  readonly form: WeightForm;
 }
 
 /** Rows and output channels of a workgroup. */
@@ -66,13 +67,13 @@ const WORKGROUP_BYTES = 16384;
 
 /**
  * How the subgroups of this device share a tile of matrices: the consts of the kernel and the type of operands; null where they
- * cannot. f32 products need f32 matrices; those of f16 weights take f16 ones where there are any.
+ * cannot, or weights would have to be unpacked. f32 products need f32 matrices; those of f16 weights take f16 ones where there are any.
  */
-export function matrixTile(extent: Extent, form: HalfForm | null, caps: Caps) {
+export function matrixTile(extent: Extent, form: WeightForm, caps: Caps) {
   const { matrices = [], subgroupSize = 0 } = caps;
   const { WG } = kernels.matmulSubgroupMatrix.consts;
   const subgroups = WG / subgroupSize;
-  if (form === "unpacked" || !Number.isInteger(subgroups)) return null;
+  if (form === "unpacked" || form === "int8" || !Number.isInteger(subgroups)) return null;
   const ACROSS = subgroups >= 4 ? 2 : 1;
   const tileOf = ({ component, m, n, k }: MatrixShape) => {
     const [ROWS, COLS] = [extent[0] / m / (subgroups / ACROSS), extent[1] / n / ACROSS];
@@ -89,7 +90,7 @@ export function matrixTile(extent: Extent, form: HalfForm | null, caps: Caps) {
     }
     return null;
   };
-  const allowed = matrices.filter(({ component }) => component === "f32" || (form !== null && caps.f16));
+  const allowed = matrices.filter(({ component }) => component === "f32" || (form !== "f32" && caps.f16));
   const best = [...allowed].sort((a, b) => a.component.localeCompare(b.component)); // f16 before f32
   for (const shape of best) {
     const tile = tileOf(shape);
@@ -143,17 +144,16 @@ export function chooseBody(product: Product, caps: Caps): BodyName {
 /** Products of a class are near in all extents, so that one of them speaks for all: `WINDOW 2^13 x 2^9 x 2^6 f32`. */
 export function classOf({ load, rows, out4, blocks, form }: Product): string {
   const size = (n: number) => `2^${Math.round(Math.log2(n))}`;
-  return `${load} ${size(rows)} x ${size(4 * blocks)} x ${size(4 * out4)} ${form ?? "f32"}`;
+  return `${load} ${size(rows)} x ${size(4 * blocks)} x ${size(4 * out4)} ${form}`;
 }
 
 const LOADS = ["SAME", "WINDOW", "CLIP", "STREAM"] as const;
 
 /** The product that a dispatch computes in registers or tiles; null if it is of another kernel. */
-export function productOf({ kernel, consts, params, retype }: Dispatch): Product | null {
+export function productOf({ kernel, consts, params, kept }: Dispatch): Product | null {
   if (kernel !== kernels.matmul && kernel !== kernels.matmulTile) return null;
   const plain = !consts.REFLECT && !consts.PHASES;
   const load = LOADS.find((name) => plain && consts.LOAD === kernel.consts[name]) ?? "OTHER";
   const of = (name: string) => params[name] as number;
-  const form = !retype ? null : consts.UNPACKED ? "unpacked" : retype.Four ? "arithmetic" : "native";
-  return { load, rows: of("rows"), out4: of("out4"), blocks: of("blocks"), form };
+  return { load, rows: of("rows"), out4: of("out4"), blocks: of("blocks"), form: kept?.w?.form ?? "f32" };
 }

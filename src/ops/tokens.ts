@@ -13,17 +13,17 @@ export interface TokenAttrs {
 }
 
 /**
- * The class token and the positions of every frame: y [frames, tokens, width] = pos[token] (+ cls where the token is 0).
- * The patches are summed into it afterwards (`lead` of {@link conv2d}). Weights: cls of width, pos of tokens * width stored elements.
+ * The positions of every frame, and the class token: y [frames, tokens, width] = pos[frame % periods, token] (+ cls where the token is 0).
+ * The patches are summed into it afterwards (`lead` of {@link conv2d}). Weights: pos of periods * tokens * width stored elements; cls of width, if any.
  */
 export const tokens = defineOp<TokenAttrs>({
   name: "tokens",
-  takes: ["cls", "pos"],
+  takes: ["cls?", "pos"],
   infer({ cls, pos }, { frames, tokens: count, width }) {
     const stride = quads(width) * 4;
-    if (elements(cls!) !== stride)
-      fail("graph", `cls holds ${elements(cls!)} elements, ${width} channels are stored as ${stride}`);
-    if (elements(pos!) !== count * stride)
+    if (cls && elements(cls) !== stride)
+      fail("graph", `cls holds ${elements(cls)} elements, ${width} channels are stored as ${stride}`);
+    if (elements(pos!) === 0 || elements(pos!) % (count * stride) !== 0)
       fail(
         "graph",
         `pos holds ${elements(pos!)} elements, ${count} tokens of ${width} are stored as ${count * stride}`,
@@ -32,11 +32,13 @@ export const tokens = defineOp<TokenAttrs>({
   },
   lower({ cls, pos, y }, { frames, tokens: count, width }) {
     const channels4 = quads(width);
-    const total = frames * count * channels4;
+    const frame = count * channels4;
+    const total = frames * frame;
     return [
       dispatch(kernels.tokens, {
-        params: { channels4, frame: count * channels4, total },
-        bind: { cls: cls!, pos: pos!, y: y! },
+        consts: { CLS: cls !== undefined },
+        params: { channels4, frame, period: elements(pos!.spec) / 4, total },
+        bind: { cls: cls ?? null, pos: pos!, y: y! },
         groups: flat(total, kernels.tokens.consts.WG),
       }),
     ];

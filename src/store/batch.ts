@@ -1,4 +1,5 @@
 /** Records on their way into a store. */
+import { joined } from "../core/join.ts";
 import {
   backOf,
   CODEC,
@@ -64,14 +65,8 @@ export class Batch {
    * is the file's, the next call tries again.
    */
   async commit(file: StoreFile): Promise<void> {
-    const length = this.parts.reduce((sum, part) => sum + part.byteLength, 0);
-    const bytes = new Uint8Array(length);
-    let at = 0;
-    for (const part of this.parts) {
-      bytes.set(part, at);
-      at += part.byteLength;
-    }
-    if (length > 0) await file.write(this.log.length - length, bytes);
+    const bytes = joined(Uint8Array, this.parts);
+    if (bytes.length > 0) await file.write(this.log.length - bytes.length, bytes);
     await file.flush();
     const { fileId, page, pageAt, sequence, link, tail } = this.log;
     const [generation, slot] = [this.log.generation + 1, 1 - this.log.slot];

@@ -16,7 +16,9 @@ export function cutRange(reader: StoreReader, from: number, to: number): FrameRa
   const { fps, tracks } = reader.description;
   const codes = tracks.filter((track) => track.kind === "codes");
   const unit = codes.map(framesPerStep).reduce(leastCommonMultiple, 1);
-  const frames = Math.max(...tracks.map((track) => reader.steps(track.name) * framesPerStep(track)));
+  // A second of embeddings may reach beyond the video's end.
+  const measured = codes.length > 0 ? codes : tracks;
+  const frames = Math.max(...measured.map((track) => reader.steps(track.name) * framesPerStep(track)));
   const frameAt = (seconds: number) => (seconds * fps[0]) / fps[1];
   const first = Math.floor((frameAt(from) + 1e-6) / unit) * unit;
   const end = Math.ceil((frameAt(to) - 1e-6) / unit) * unit;
@@ -30,7 +32,7 @@ function leastCommonMultiple(a: number, b: number): number {
 }
 
 /**
- * Copies a range of frames into a store of the same description. Chunks of codes that are in it whole are copied as they
+ * Copies a range of frames into a store of the same tracks, or of those that are given. Chunks of codes that are in it whole are copied as they
  * are, those at its ends are coded anew; chunks of bytes are copied where they begin in it.
  * Throws what reading and writing throw; "bad-file" for damage in the range.
  * @param onProgress is told the share that is done
@@ -40,14 +42,20 @@ export async function cutStore(
   writer: StoreWriter,
   range: FrameRange,
   onProgress: (share: number) => void = () => {},
+  tracks: readonly Track[] = reader.description.tracks,
 ): Promise<void> {
-  const { tracks } = reader.description;
   for (const [index, track] of tracks.entries()) {
     const report = (share: number) => onProgress((index + share) / tracks.length);
     if (track.kind === "codes") await cutCodes(reader, writer, range, track, report);
     else await cutBytes(reader, writer, range, track, report);
   }
   await writer.commit();
+}
+
+/** Steps of a track that begin in a range, of those there are: the first, and the one behind the last. */
+function stepsIn(reader: StoreReader, { first, end }: FrameRange, track: Track): [number, number] {
+  const stepAt = (frame: number) => Math.min(Math.ceil(frame / framesPerStep(track)), reader.steps(track.name));
+  return [stepAt(first), stepAt(end)];
 }
 
 async function cutCodes(
@@ -58,9 +66,7 @@ async function cutCodes(
   report: (share: number) => void,
 ): Promise<void> {
   const { name } = track;
-  const [first, end] = [range.first, range.end].map((frame) =>
-    Math.min(Math.ceil(frame / framesPerStep(track)), reader.steps(name)),
-  ) as [number, number];
+  const [first, end] = stepsIn(reader, range, track);
   for (let step = first; step < end; ) {
     const chunk = await reader.chunkAt(step, name);
     const stop = chunk ? Math.min(end, chunk.first + chunk.steps) : step + 1;
@@ -78,10 +84,7 @@ async function cutBytes(
   track: Track,
   report: (share: number) => void,
 ): Promise<void> {
-  const [first, end] = [range.first, range.end].map((frame) => Math.ceil(frame / framesPerStep(track))) as [
-    number,
-    number,
-  ];
+  const [first, end] = stepsIn(reader, range, track);
   for await (const { first: step, steps, payload } of reader.chunks(first, end, track.name)) {
     if (step >= first) await writer.appendBytes(track.name, step - first, steps, payload);
     report((step - first) / (end - first));

@@ -34,15 +34,15 @@ export class RansEncoder implements BitCoder {
     let at = room.length;
     let state = LOWEST;
     for (let i = this.count - 1; i >= 0; i--) {
-      const bit = this.decisions[i]! & 1;
       const p = this.decisions[i]! >> 1;
-      const share = bit ? p : ONE - p;
+      const zero = (this.decisions[i]! & 1) - 1; // all bits set for a 0
+      const share = (p & ~zero) | ((ONE - p) & zero);
       while (state >= share * 65536) {
         room[--at] = state & 255;
         state >>= 8;
       }
       const turns = (state / share) | 0;
-      state = turns * ONE + (state - turns * share) + (bit ? 0 : p);
+      state = turns * ONE + (state - turns * share) + (p & zero);
     }
     this.count = 0;
     at -= 4;
@@ -63,10 +63,11 @@ export class RansDecoder implements BitCoder {
   }
 
   code(p: number, _bit: number): number {
-    let state = this.state;
-    const low = state & (ONE - 1);
-    const bit = low < p ? 1 : 0;
-    state = bit ? Math.imul(p, state >> 15) + low : Math.imul(ONE - p, state >> 15) + low - p;
+    const low = this.state & (ONE - 1);
+    const bit = (low - p) >>> 31;
+    const zero = bit - 1; // all bits set for a 0: which it is cannot be foreseen, so nothing branches on it
+    const share = (p & ~zero) | ((ONE - p) & zero);
+    let state = Math.imul(share, this.state >> 15) + low - (p & zero);
     while (state < LOWEST && this.at < this.bytes.length) state = (state << 8) | this.bytes[this.at++]!;
     this.state = state;
     return bit;

@@ -116,3 +116,33 @@ export interface CompressorShape {
   readonly decoderBlocks: number;
   readonly quantiser: Quantiser;
 }
+
+/** What a file of a network on codes says of the network. */
+export interface MotionCodesShape {
+  /** How a step sees the one before: through a window of two ("s3d"), or by an eighth of its channels ("tsm"). */
+  readonly backbone: "s3d" | "tsm";
+  /** Channels of each stage; a stage after the first has half the rows and columns of the one before. */
+  readonly widths: readonly number[];
+  /** Blocks of each stage. */
+  readonly blocks: readonly number[];
+  readonly classes: number;
+  /** Of the compressor whose codes are read. */
+  readonly quantiser: Quantiser;
+  /** Where codes are finer than the first stage's grid, twice in time, rows and columns: channels of a code's vector; else null. */
+  readonly fine: number | null;
+}
+
+/** What a file of an augmentation network says of the network. */
+export interface AugmenterShape {
+  /** Steps and sites that are seen at once. */
+  readonly steps: number;
+  readonly sites: number;
+  /** Numbers of a latent. */
+  readonly latent: number;
+  /** Channels of either half of a site: what is told of the change, and what is there. */
+  readonly half: number;
+  readonly heads: number;
+  readonly layers: number;
+  /** Channels inside an MLP. */
+  readonly hidden: number;
+}

@@ -14,6 +14,8 @@ interface Size {
   readonly head: number;
   /** What scores are like: `wild` reaches +-80 and more, rising and falling; `equal` queries are zero. Default plain. */
   readonly scores?: "wild" | "equal";
+  /** Tokens along the first axis: `sequences` lie beside each other, in groups of so many. */
+  readonly across?: number;
   readonly bench?: boolean;
 }
 
@@ -72,6 +74,10 @@ const randomFeeds = (s: Size, random: Random): Feeds => {
   return { q: q.map((x) => (x === 50 ? 5 : x) * louder), kv: all };
 };
 
+/** Where a sequence's token stands among the rows, of which there are `count` a sequence. */
+const rowOf = ({ across = 1 }: Size, sequence: number, token: number, count: number): number =>
+  (Math.floor(sequence / across) * count + token) * across + (sequence % across);
+
 /** Every query of every head and sequence: calls `visit` with its place and the answer. */
 function eachQuery(
   s: Size,
@@ -82,7 +88,7 @@ function eachQuery(
   const parts = feeds.qkv ? 3 : 2;
   const data = feeds.qkv ?? feeds.kv!;
   const part = (n: number, token: number, p: number, h: number) => {
-    const at = ((n * s.keys + token) * parts + p) * width + h * s.head;
+    const at = (rowOf(s, n, token, s.keys) * parts + p) * width + h * s.head;
     return Array.from(data.subarray(at, at + s.head));
   };
   for (let n = 0; n < s.sequences; n++)
@@ -97,14 +103,19 @@ function eachQuery(
     }
 }
 
-function inputs(g: GraphBuilder, { sequences, queries, keys, heads, head }: Size): Record<string, Value> {
+/** Extents of a tensor with a row for each token. */
+const rowsOf = ({ sequences, across }: Size, count: number): [number, number] =>
+  across ? [(sequences / across) * count, across] : [sequences, count];
+
+function inputs(g: GraphBuilder, s: Size): Record<string, Value> {
+  const { sequences, queries, keys, heads, head } = s;
   const width = heads * head;
-  if (!queries) return { qkv: g.input("qkv", tensor(sequences, keys, 3 * width)) };
+  if (!queries) return { qkv: g.input("qkv", tensor(...rowsOf(s, keys), 3 * width)) };
   return { q: g.input("q", tensor(sequences, queries, width)), kv: g.input("kv", tensor(sequences, keys, 2 * width)) };
 }
 
-function title({ sequences, queries, keys, heads, head, scores }: Size): string {
-  const rows = queries ? `${queries} x ${keys}` : `${keys}`;
+function title({ sequences, across, queries, keys, heads, head, scores }: Size): string {
+  const rows = `${queries ? `${queries} x ${keys}` : `${keys}`}${across ? ` across ${across}` : ""}`;
   return `${sequences} of ${rows} tokens, ${heads} heads of ${head}${scores ? `, ${scores} scores` : ""}`;
 }
 
@@ -113,14 +124,18 @@ const make = (s: Size): OpCase =>
     op: "attention",
     title: title(s),
     bench: s.bench ?? false,
-    build: (g) => g.output("y", g.apply(attention, "attention", inputs(g, s), { heads: s.heads }).y!),
+    build: (g) => {
+      const attrs = { heads: s.heads, ...(s.across ? { steps: s.keys } : {}) };
+      g.output("y", g.apply(attention, "attention", inputs(g, s), attrs).y!);
+    },
     feeds: (random) => randomFeeds(s, random),
     expected(feeds) {
-      const shape = [s.sequences, s.queries ?? s.keys, s.heads * s.head] as const;
+      const queries = s.queries ?? s.keys;
+      const shape = [...rowsOf(s, queries), s.heads * s.head] as const;
       const length = shape[0] * shape[1] * shape[2];
       const y: Expected = { shape, want: new Float64Array(length), allowed: new Float64Array(length) };
       eachQuery(s, feeds, (n, i, h, row) => {
-        const at = (n * shape[1] + i) * shape[2] + h * s.head;
+        const at = rowOf(s, n, i, queries) * shape[2] + h * s.head;
         y.want.set(row.sums, at);
         y.allowed.set(row.allowed, at);
       });
@@ -143,6 +158,9 @@ const SIZES: readonly Size[] = [
   { sequences: 1, keys: 43, heads: 2, head: 64, scores: "wild" },
   { sequences: 2, queries: 3, keys: 70, heads: 2, head: 96, scores: "wild" },
   { sequences: 1, keys: 19, heads: 2, head: 64, scores: "equal" },
+  { sequences: 6, keys: 5, across: 3, heads: 2, head: 20 },
+  { sequences: 35, keys: 2, across: 35, heads: 3, head: 4 },
+  { sequences: 4, keys: 37, across: 2, heads: 1, head: 64, scores: "wild" },
   { sequences: 8, keys: 197, heads: 12, head: 64, bench: true },
 ];
 

@@ -1,7 +1,8 @@
 // An op case on a device, wherever that is: Node, a page, Deno.
 import type { Graph, Value } from "../../src/core/graph.ts";
 import { halfBits } from "../../src/core/half.ts";
-import type { Caps, HalfForm } from "../../src/core/op.ts";
+import type { WeightForm } from "../../src/core/kept.ts";
+import type { Caps } from "../../src/core/op.ts";
 import { type Plan, plan } from "../../src/core/plan.ts";
 import { padChannels, unpadChannels } from "../../src/core/tensor.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
@@ -37,25 +38,25 @@ async function run(session: Session, feeds: Feeds): Promise<Record<string, Float
   return { ...outputs, [state.name]: unpadChannels(after, state.spec) };
 }
 
-/** How a case's weights are kept and multiplied. */
-export type Form = "f32" | HalfForm;
-
 /**
- * Runs a case out of poisoned memory; a line for each output that is wrong. With f16 weights the reference gets them as f16 holds
- * them: a product of an f16 and an f32 is rounded as any product of f32s, so the tolerance is that of f32, but for f16 arithmetic.
+ * Runs a case out of poisoned memory, twice; a line for each output that is wrong. The reference gets weights as they are kept:
+ * an f16 or a byte times its scale is an f32, so the tolerance is that of f32, but for f16 arithmetic.
  */
-export async function checkCase(gpu: Gpu, opCase: OpCase, form: Form = "f32"): Promise<string[]> {
-  const half = form !== "f32";
-  const on = half ? { ...gpu, caps: { ...gpu.caps, halfForm: form } } : gpu;
-  using session = await createSession(on, opCase.graph, opCase.weights, { dtype: half ? "f16" : "f32" });
+export async function checkCase(gpu: Gpu, opCase: OpCase, form: WeightForm = "f32"): Promise<string[]> {
+  const on = { ...gpu, caps: { ...gpu.caps, weights: form } };
+  using session = await createSession(on, opCase.graph, opCase.weights);
   const feeds = opCase.feeds(11);
-  const weights = half ? asHalf(session.plan, opCase.weights) : opCase.weights;
+  const weights = asKept(session.plan, opCase.weights);
   const got = await run(session, feeds);
+  const again = await run(session, feeds);
   const exact = Object.entries(opCase.expected(feeds, weights));
   const wanted = form === "arithmetic" ? exact.map(([name, want]) => [name, inHalf(want, opCase)] as const) : exact;
   if (wanted.length === 0) return [`${opCase.graph.name} expects nothing`];
   const wrong = wanted.map(([name, want]) => mismatch(name, got[name]!, want));
-  return wrong.flatMap((line) => (line ? [`${opCase.graph.name}: ${line}`] : []));
+  const same = Object.entries(got).every(([name, data]) => data.every((v, i) => Object.is(v, again[name]![i])));
+  return [...wrong, same ? null : "another answer the second time"].flatMap((line) =>
+    line ? [`${opCase.graph.name}: ${line}`] : [],
+  );
 }
 
 /** Unit roundoff of f16, and its smallest subnormal number. */
@@ -82,7 +83,7 @@ function inHalf(expected: Expected, { flops }: OpCase): Expected {
 export function choosing(caps: Caps, graph: Graph, body: BodyName): Caps | null {
   const products = plan(graph, caps).steps.flatMap(({ dispatch }) => productOf(dispatch) ?? []);
   const able = products.filter((product) => bodiesFor(product, caps).includes(body));
-  const forms = [null, "native", "unpacked", "arithmetic"] as const;
+  const forms = ["f32", "native", "unpacked", "arithmetic", "int8"] as const;
   const classes = able.flatMap((product) => forms.map((form) => classOf({ ...product, form })));
   return able.length > 0 ? { ...caps, tuned: Object.fromEntries(classes.map((name) => [name, body])) } : null;
 }
@@ -93,24 +94,77 @@ export function inBody(gpu: Gpu, graph: Graph, body: BodyName): Gpu | null {
   return caps && { ...gpu, caps };
 }
 
-/** Cases of which a device of that kind would keep weights as f16. */
-export const halved = (opCase: OpCase, caps: Caps): boolean =>
-  plan(opCase.graph, { ...caps, halfWeights: true }).half.size > 0;
+/** Whether a device of that kind would keep weights of a case in a form that is not f32, and the reference can tell which numbers those are. */
+export function keeps(opCase: OpCase, caps: Caps, weights: WeightForm): boolean {
+  const planned = plan(opCase.graph, { ...caps, weights });
+  const kept = planned.graph.values.filter(({ id }) => planned.kept.has(id));
+  return kept.length > 0 && (weights !== "int8" || kept.every((value) => placesOf(value, opCase.weights)));
+}
 
-/** The tensors with those rounded that only weights stored as f16 read. */
-function asHalf({ graph, half }: Plan, weights: OpCase["weights"]): Map<string, Float32Array> {
-  const rounded = new Map(weights);
-  const read = (stored: boolean) =>
-    graph.values
-      .filter(({ id }) => half.has(id) === stored)
-      .flatMap(({ source }) => Object.keys(source?.tensors ?? {}));
-  const whole = new Set(read(false));
-  for (const name of read(true)) {
-    if (whole.has(name)) continue;
-    rounded.set(
-      name,
-      weights.get(name)!.map((value) => halfValue(halfBits(value))),
+/** The tensors with the numbers that their weights hold as they are kept: those that only such weights read. */
+function asKept(planned: Plan, weights: OpCase["weights"]): Map<string, Float32Array> {
+  const tensors = new Map(weights);
+  const read = (stored: boolean) => planned.graph.values.filter(({ id }) => planned.kept.has(id) === stored);
+  const whole = new Set(read(false).flatMap(({ source }) => Object.keys(source?.tensors ?? {})));
+  for (const value of read(true)) {
+    const { form, blocks } = planned.kept.get(value.id)!;
+    const names = Object.keys(value.source!.tensors).filter((name) => !whole.has(name));
+    if (form !== "int8") {
+      for (const name of names)
+        tensors.set(
+          name,
+          weights.get(name)!.map((v) => halfValue(halfBits(v))),
+        );
+      continue;
+    }
+    const held = inBytes(
+      value.source!.pack((name) => weights.get(name)!),
+      16 * blocks,
     );
+    const places = placesOf(value, weights)!;
+    for (const name of names)
+      tensors.set(
+        name,
+        tensors.get(name)!.map((v, i) => held[places.get(name)![i]!] ?? v),
+      );
   }
-  return rounded;
+  return tensors;
+}
+
+/** Packed weights as a byte and a scale of each channel hold them; every fourth of a panel's numbers is of the same channel. */
+function inBytes(packed: Float32Array, panel: number): Float32Array {
+  return packed.map((value, at) => {
+    const first = Math.floor(at / panel) * panel;
+    const channel = packed.subarray(first, first + panel).filter((_, i) => i % 4 === at % 4);
+    const scale = Math.fround(Math.max(...channel.map(Math.abs)) / 127) || 1;
+    return Math.round(value / scale) * scale;
+  });
+}
+
+/**
+ * Where each number of a weight's tensors stands among the packed ones, -1 for those that are not there (biases); null where they are
+ * not the tensors' numbers, but sums of them.
+ */
+function placesOf({ source }: Value, weights: OpCase["weights"]): Map<string, Int32Array> | null {
+  const names = Object.keys(source!.tensors);
+  const starts = new Map<string, number>();
+  let count = 0;
+  for (const name of names) {
+    starts.set(name, count);
+    count += weights.get(name)!.length;
+  }
+  // Packed, the numbers 1, 2, 3 ... tell where each one goes.
+  const numbered = source!.pack((name) => weights.get(name)!.map((_, i) => starts.get(name)! + i + 1));
+  const packed = source!.pack((name) => weights.get(name)!);
+  const all = new Float32Array(count);
+  for (const name of names) all.set(weights.get(name)!, starts.get(name)!);
+  const places = new Int32Array(count).fill(-1);
+  for (const [place, number] of numbered.entries()) {
+    if (number === 0 && packed[place] === 0) continue;
+    if (all[number - 1] !== packed[place] || places[number - 1] !== -1) return null;
+    places[number - 1] = place;
+  }
+  return new Map(
+    names.map((name) => [name, places.subarray(starts.get(name)!, starts.get(name)! + weights.get(name)!.length)]),
+  );
 }

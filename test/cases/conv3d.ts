@@ -1,15 +1,9 @@
 import { tensor } from "../../src/core/tensor.ts";
-import {
-  conv,
-  convFilters,
-  type Filters,
-  pooledFrames,
-  twoFrameConv,
-  unshuffledConv,
-} from "../../src/models/filters.ts";
+import { conv, convFilters, type Filters, twoFrameConv, unshuffledConv } from "../../src/models/filters.ts";
 import { conv2d, conv3d, LINEAR, pad, RELU } from "../../src/ops/index.ts";
 import { type Expected, exact, linear } from "../close.ts";
 import { type OpCase, opCase } from "./case.ts";
+import { pooledFrames } from "./frame_filters.ts";
 import { asSums, convolve, convolve3d, framesToChannels, pixelUnshuffle, type Shape4, type Sums } from "./reference.ts";
 
 type Axes = readonly [number, number, number];
@@ -27,6 +21,7 @@ interface Size {
   readonly residual?: number;
   /** The frame in front of x comes from a state. */
   readonly stream?: boolean;
+  readonly bench?: boolean;
 }
 
 function title(s: Size): string {
@@ -55,6 +50,7 @@ function make(s: Size): OpCase {
   return opCase({
     op: "conv3d",
     title: title(s),
+    bench: s.bench ?? false,
     weights: { "u.weight": [out, x[3], ...kernel], "u.bias": [out] },
     build(g) {
       const filters = conv(x[3], out, kernel);
@@ -123,6 +119,7 @@ const SIZES: readonly Size[] = [
   { x: [3, 3, 4, 7], out: 10, kernel: [2, 3, 3], before: [1, 1, 1], after: [0, 1, 1], stream: true },
   { x: [2, 4, 3, 5], out: 6, kernel: [3, 3, 3], before: [1, 1, 1], stream: true },
   { x: [5, 3, 2, 6], out: 5, kernel: [2, 1, 1], stride: [2, 1, 1], before: [1, 0, 0], after: [0, 0, 0], stream: true },
+  { x: [2, 28, 28, 64], out: 64, kernel: [2, 3, 3], before: [1, 1, 1], after: [0, 1, 1], relu: true, bench: true },
 ];
 
 /** A layer whose weights a checkpoint keeps in another order, against the layer as it is defined. */

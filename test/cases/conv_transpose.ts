@@ -1,6 +1,5 @@
 import { tensor } from "../../src/core/tensor.ts";
 import {
-  grownFrames,
   shuffledConv,
   type TransposedFilters,
   transposed,
@@ -10,6 +9,7 @@ import {
 import { convTranspose, LINEAR, pad, RELU } from "../../src/ops/index.ts";
 import { linear } from "../close.ts";
 import { type OpCase, opCase } from "./case.ts";
+import { grownFrames } from "./frame_filters.ts";
 import {
   asSums,
   channelsToFrames,
@@ -30,14 +30,16 @@ interface Layer {
   readonly relu?: boolean;
   /** Terms of a sum, at most. */
   readonly terms: number;
+  readonly bench?: boolean;
   /** From the clip, the checkpoint's weight and bias: the layer as it is defined, not its phases. */
   define(x: Sums, w: ArrayLike<number>, bias: ArrayLike<number>): Sums;
 }
 
-const make = ({ title, x, filters, relu = false, terms, define }: Layer): OpCase =>
+const make = ({ title, x, filters, relu = false, terms, bench = false, define }: Layer): OpCase =>
   opCase({
     op: "convTranspose",
     title: `${title} [${x.join(", ")}] -> ${filters.out}${relu ? " relu" : ""}`,
+    bench,
     weights: { w: filters.shape, b: [filters.biases] },
     coarse: true,
     build(g) {
@@ -119,6 +121,7 @@ const LAYERS: readonly Layer[] = [
   shuffledLayer([1, 4, 3, 5], 6, 3),
   grownLayer([3, 4, 2, 7], 6, 2),
   grownLayer([2, 3, 5, 6], 9, 3),
+  { ...upsampledLayer([1, 28, 28, 64], 64, 3, 2, true), bench: true },
 ];
 
 export const convTransposeCases: readonly OpCase[] = LAYERS.map(make);

@@ -54,12 +54,13 @@ export const addRowsCases: readonly OpCase[] = [
   add([40, 11], [33, 11], 5), // more fours than a workgroup has threads
 ];
 
-const layOut = (frames: number, count: number, width: number): OpCase =>
+/** `periods`: frames with positions of their own, and no class token. */
+const layOut = (frames: number, count: number, width: number, periods?: number): OpCase =>
   opCase({
     op: "tokens",
-    title: `${frames} frames of ${count}, ${width} wide`,
+    title: `${frames} frames of ${count}, ${width} wide${periods ? `, ${periods} of their own` : ""}`,
     flops: frames * count * width,
-    weights: { cls: [width], pos: [count, width] },
+    weights: { ...(periods ? {} : { cls: [width] }), pos: [(periods ?? 1) * count, width] },
     build(g) {
       const stored = (name: string, rows: number) => {
         const stride = Math.ceil(width / 4) * 4;
@@ -73,25 +74,31 @@ const layOut = (frames: number, count: number, width: number): OpCase =>
           },
         });
       };
-      const weights = { cls: stored("cls", 1), pos: stored("pos", count) };
+      const weights = { ...(periods ? {} : { cls: stored("cls", 1) }), pos: stored("pos", (periods ?? 1) * count) };
       g.output("y", g.apply(tokens, "tokens", weights, { frames, tokens: count, width }).y!);
     },
     feeds: () => ({}),
     expected(_feeds, weights) {
-      const [cls, pos] = [weights.get("cls")!, weights.get("pos")!];
+      const [cls, pos] = [weights.get("cls"), weights.get("pos")!];
       const length = frames * count * width;
       const [want, magnitude] = [new Float64Array(length), new Float64Array(length)];
       for (let i = 0; i < length; i++) {
-        const at = i % (count * width);
-        const first = at < width ? cls[at]! : 0;
-        want[i] = pos[at]! + first;
-        magnitude[i] = Math.abs(pos[at]!) + Math.abs(first);
+        const at = pos[i % pos.length]!;
+        const first = cls?.[i % (count * width)] ?? 0;
+        want[i] = at + first;
+        magnitude[i] = Math.abs(at) + Math.abs(first);
       }
       return { y: linear([frames, count, width], want, magnitude, 1) };
     },
   });
 
-export const tokensCases: readonly OpCase[] = [layOut(2, 5, 7), layOut(3, 2, 12), layOut(1, 50, 6)];
+export const tokensCases: readonly OpCase[] = [
+  layOut(2, 5, 7),
+  layOut(3, 2, 12),
+  layOut(1, 50, 6),
+  layOut(4, 3, 10, 2),
+  layOut(3, 7, 9, 3),
+];
 
 /** `filled`: the state is that of a stream that has run; else it has just been reset. */
 const remember = (frames: number, width: number, filled: boolean): OpCase =>

@@ -1,34 +1,14 @@
 // Kinema in a headless Chromium: models, op cases, frames of a browser, and a browser without WebGPU.
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { build } from "esbuild";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Browser, launchBrowser } from "../../src/host/chromium.ts";
-import { openPage, type Page } from "../../src/host/page.ts";
+import { readFile } from "node:fs/promises";
+import { describe, expect, it } from "vitest";
 import type { NamedTensor } from "../../src/run.ts";
 import { compare, readGolden } from "../golden.ts";
 import { difference } from "../video/frame_device.ts";
 import type { SyntheticRun } from "./page/engine.ts";
 import type { VideoFrameCase } from "./page/frames.ts";
+import { usePage } from "./use_page.ts";
 
-let folder: string;
-let bundle: string;
-let browser: Browser;
-let page: Page;
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "kinema-test-"));
-  bundle = join(folder, "page.js");
-  const options = { bundle: true, format: "esm", target: "es2022", logLevel: "error" } as const;
-  await build({ entryPoints: ["test/chromium/page/main.ts"], outfile: bundle, ...options });
-  browser = await launchBrowser();
-  page = await openPage(browser, { bundle });
-}, 120_000);
-afterAll(async () => {
-  await page?.close();
-  await browser?.close();
-  await rm(folder, { recursive: true, force: true });
-});
+const fixture = usePage("test/chromium/page/main.ts");
 
 describe("the engine in Chromium", () => {
   it("runs tsm-mobilenetv2-online frame by frame as PyTorch runs the clip, layer by layer", async () => {
@@ -36,7 +16,7 @@ describe("the engine in Chromium", () => {
     const { inputName, inputShape } = golden;
     const taps = [...golden.tensors.keys()].filter((name) => name !== inputName && name !== "logits");
     const call: SyntheticRun = { model: "tsm-mobilenetv2-online", classes: 27, inputName, inputShape, taps };
-    const tensors = await page.call<(NamedTensor & { name: string })[]>("runSynthetic", call);
+    const tensors = await fixture.page.call<(NamedTensor & { name: string })[]>("runSynthetic", call);
     expect(tensors.length).toBeGreaterThan(50);
     const wrong: string[] = [];
     for (const { name, data } of tensors) {
@@ -51,13 +31,20 @@ describe("the engine in Chromium", () => {
   }, 60_000);
 
   it("gives every op case its f64 answer", async () => {
-    expect(await page.call("countCases")).toBeGreaterThan(50);
-    expect(await page.call<string[]>("runCases", null, { stallMs: 60_000 })).toEqual([]);
+    expect(await fixture.page.call("countCases")).toBeGreaterThan(50);
+    expect(await fixture.page.call<string[]>("runCases", null, { stallMs: 60_000 })).toEqual([]);
   }, 180_000);
+
+  it("keeps in the browser what was tuned", async () => {
+    const { before, found, kept } = await fixture.page.call<Record<string, object | null>>("keptBodies");
+    expect(before).toBeNull();
+    expect(Object.keys(found!)).toHaveLength(1);
+    expect(kept).toEqual(found);
+  }, 60_000);
 
   it("creates nothing a frame but what an external texture needs", async () => {
     const frames = 5;
-    const { counts, labels } = await page.call<{ counts: Record<string, number>; labels: string[] }>(
+    const { counts, labels } = await fixture.page.call<{ counts: Record<string, number>; labels: string[] }>(
       "pushedCreations",
       { frames },
     );
@@ -82,7 +69,7 @@ describe("frames of a browser", () => {
     { format: "I420", width: 320, height: 240 },
     { format: "I420", width: 202, height: 154, rotation: 270 },
   ])("a VideoFrame without a copy is near its picture and its own bytes: %o", async (frame) => {
-    const { fast, reference, pil, drawn, imported } = await page.call<Ingested>("ingestVideoFrame", frame);
+    const { fast, reference, pil, drawn, imported } = await fixture.page.call<Ingested>("ingestVideoFrame", frame);
     expect(imported).toBe(true);
     expect(difference(reference, pil).largest).toBeLessThan(1e-4);
     // Sampler against PIL: derived in test/video/frame_fast.test.ts. 4:2:0 adds half a step of luma (255 / 219) and of
@@ -101,7 +88,7 @@ describe("frames of a browser", () => {
   });
 
   it("a canvas and a bitmap are the bytes that are on them", async () => {
-    const { bytes, canvas, bitmap } = await page.call<Record<string, Float32Array>>("ingestCanvas", {
+    const { bytes, canvas, bitmap } = await fixture.page.call<Record<string, Float32Array>>("ingestCanvas", {
       width: 149,
       height: 113,
     });
@@ -111,7 +98,8 @@ describe("frames of a browser", () => {
   });
 
   it("refuses closed frames", async () => {
-    const [closedFrame, closedBitmap, ...again] = await page.call<{ code: string; message: string }[]>("refusedFrames");
+    const [closedFrame, closedBitmap, ...again] =
+      await fixture.page.call<{ code: string; message: string }[]>("refusedFrames");
     expect(closedFrame).toEqual({
       code: "bad-input",
       message: "this VideoFrame is closed; pass it before closing it",
@@ -123,14 +111,14 @@ describe("frames of a browser", () => {
 
 describe("a browser that cannot", () => {
   it("says that it has no WebGPU", async () => {
-    const failure = await page.call("openGpuFails");
+    const failure = await fixture.page.call("openGpuFails");
     expect(failure).toMatchObject({ code: "no-webgpu", secure: true });
     expect((failure as { message: string }).message).toMatch(/no WebGPU \(navigator\.gpu\); use a recent Chrome/);
   });
 
   it("says that WebGPU needs a secure context", async () => {
-    const tab = await browser.puppeteer.newPage();
-    const functions = await readFile(bundle, "utf8");
+    const tab = await fixture.browser.puppeteer.newPage();
+    const functions = await readFile(fixture.bundle, "utf8");
     await tab.setRequestInterception(true);
     tab.on("request", (request) => {
       const script = request.url().endsWith(".js");

@@ -40,7 +40,7 @@ describe("command lines that do not do", () => {
     ["an unknown setting", [...run, "--set", "padding=valid"], /--set padding=valid: what can be set is padding=same/],
     ["an unknown place", [...run, "--on", "deno"], /--on deno is not one of node, chromium/],
     ["nothing to tune for", ["tune"], /nothing to tune for; name a model \(.*\) or give --weights FILE/],
-    ["an unknown type", [...run, "--dtype", "i8"], /--dtype i8 is not one of f32, f16/],
+    ["an unknown type", [...run, "--dtype", "i8"], /--dtype i8 is not one of f32, f16, int8, auto/],
     [
       "a count of nothing",
       ["classify", clip, "--weights", good, "--frames", "0"],

@@ -9,6 +9,7 @@ import { openPage } from "../../src/host/page.ts";
 import { openStore } from "../../src/store/index.ts";
 import { fromBytes } from "../../src/weights/byte_source.ts";
 import { openCheckpoint } from "../../src/weights/checkpoint.ts";
+import { dataFile, hasData } from "../data.ts";
 import { expectRefusal, kinema, ROOT, start } from "./kinema.ts";
 import type { Similar } from "./page/similar.ts";
 import { Workspace } from "./workspace.ts";
@@ -110,9 +111,37 @@ describe("kinema compress and kinema decode", () => {
       /no compressor/,
     );
     await expectRefusal(["decode", clip, files.path("x.webm")], /./);
-    await expectRefusal(["decode", store, files.path("x.webm"), "--from", "soon"], /--from soon: give seconds/);
+    await expectRefusal(
+      ["decode", store, files.path("x.webm"), "--from", "soon"],
+      /--from soon is no time; give seconds/,
+    );
+    await expectRefusal(
+      ["decode", store, files.path("x.webm"), "--from", "0:00:02", "--to", "1"],
+      /--to 1 is not after/,
+    );
+    await expectRefusal(
+      ["decode", store, files.path("x.webm"), "--from", "1:00:00"],
+      /\d\.\d\d s long; give --from and/,
+    );
     expect(existsSync(out)).toBe(false);
   }, 60_000);
+
+  // Held out of the compressor's training.
+  const real = "clips/asl/student.mp4";
+  it.skipIf(!hasData(real))(
+    "of real footage rANS leaves at most 75 % of the packed codes",
+    async () => {
+      const out = files.path("student.kvc");
+      const { code, stderr } = await kinema("compress", dataFile(real), out);
+      expect([code, stderr]).toEqual([0, ""]);
+      const { tracks } = JSON.parse((await kinema("info", out, "--json")).stdout);
+      const [{ steps, codecs, bytes, packedBytes }] = tracks;
+      expect([steps, codecs]).toEqual([26, { rans: 2 }]);
+      expect(packedBytes).toBe(26 * 32 * 32 * 2);
+      expect(bytes / packedBytes).toBeLessThanOrEqual(0.75);
+    },
+    240_000,
+  );
 
   it("does not write over another store", { timeout: 60_000 }, async () => {
     const bytes = readFileSync(store);

@@ -1,5 +1,5 @@
+import type { WeightForm } from "../../src/core/kept.ts";
 import type { BodyName } from "../../src/ops/matmul_body.ts";
-import type { Form } from "../cases/check.ts";
 
 /** What test/naga/main.ts prints, an object a line; `wrong` is empty where all is well. A model's logits with f16 weights against those with f32. */
 export type Line =
@@ -8,7 +8,7 @@ export type Line =
   | {
       readonly case: string;
       readonly kind: "cpu" | "gpu";
-      readonly form: Form;
+      readonly form: WeightForm;
       readonly body: BodyName | null;
       readonly wrong: readonly string[];
     }

@@ -2,6 +2,7 @@
 // first the adapter, then an object for every variant and every case with what is wrong with it (nothing: an empty list).
 
 import { type Graph, wantedTensors } from "../../src/core/graph.ts";
+import type { WeightForm } from "../../src/core/kept.ts";
 import { type Dispatch, variantName } from "../../src/core/kernel.ts";
 import { plan } from "../../src/core/plan.ts";
 import { type Gpu, openGpu } from "../../src/gpu/device.ts";
@@ -9,7 +10,7 @@ import { compile } from "../../src/gpu/pipelines.ts";
 import * as kernels from "../../src/kernels.gen.ts";
 import { BODIES, type BodyName } from "../../src/ops/matmul_body.ts";
 import { createSession } from "../../src/session.ts";
-import { checkCase, type Form, halved, inBody, TESTED } from "../cases/check.ts";
+import { checkCase, inBody, keeps, TESTED } from "../cases/check.ts";
 import { CASES } from "../cases/index.ts";
 import { Random } from "../cases/random.ts";
 import { smallModels } from "../small_models.ts";
@@ -42,19 +43,20 @@ async function tried(gpu: Gpu, work: () => Promise<readonly string[] | undefined
 }
 
 /** How weights can be kept. */
-const forms = (f16: boolean): readonly Form[] => [
+const forms = (f16: boolean): readonly WeightForm[] => [
   "f32",
   "unpacked",
+  "int8",
   ...(f16 ? (["native", "arithmetic"] as const) : []),
 ];
 
-/** Every kernel variant of every model and case, for both kinds of adapters, with f32 and with f16 weights; the cases below have more. */
+/** Every kernel variant of every model and case, for both kinds of adapters, with f32 and with native f16 weights; the cases below have more. */
 function variants(f16: boolean): Map<string, Dispatch> {
   const found = new Map<string, Dispatch>();
   for (const graph of [...smallModels(), ...CASES.map((c) => c.graph)])
     for (const kind of ["cpu", "gpu"] as const)
-      for (const halfWeights of f16 ? [false, true] : [false]) {
-        const caps = { kind, f16, subgroups: false, timestamps: false, halfWeights };
+      for (const weights of f16 ? (["f32", "native"] as const) : (["f32"] as const)) {
+        const caps = { kind, f16, subgroups: false, timestamps: false, weights };
         for (const { dispatch } of plan(graph, caps).steps)
           found.set(variantName(dispatch.kernel, dispatch.consts, dispatch.retype), dispatch);
       }
@@ -77,7 +79,7 @@ for (const kind of ["cpu", "gpu"] as const)
         if (body && body !== TILES[0] && !SPANNING.includes(opCase.graph.name)) continue;
         const own = { ...gpu, caps: { ...gpu.caps, kind } };
         const on = body ? inBody(own, opCase.graph, body) : own;
-        if (!on || (form !== "f32" && !halved(opCase, on.caps))) continue;
+        if (!on || (form !== "f32" && !keeps(opCase, on.caps, form))) continue;
         const wrong = await tried(gpu, () => checkCase(on, opCase, form));
         print({ case: opCase.graph.name, kind, form, body, wrong });
       }

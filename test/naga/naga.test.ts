@@ -36,7 +36,7 @@ describe.skipIf(!wgpu)(wgpu ? "wgpu" : "wgpu, absent: node test/naga/install.mjs
   let lines: Line[];
   beforeAll(async () => {
     lines = await runInDeno(wgpu!);
-  }, 300_000);
+  }, 420_000);
 
   const cases = (kind: string, form: string, body: string | null = null) =>
     lines.flatMap((line) =>
@@ -59,19 +59,22 @@ describe.skipIf(!wgpu)(wgpu ? "wgpu" : "wgpu, absent: node test/naga/install.mjs
     expect(wrong(cases(kind, "f32"))).toEqual([]);
   });
 
-  it.each(["cpu", "gpu"])("gives f16 weights the answer of the numbers they hold, tiles for a %s", (kind) => {
-    for (const form of ["native", "unpacked", "arithmetic"]) {
+  it.each(["cpu", "gpu"])("gives f16 and int8 weights the answer of the numbers they hold, tiles for a %s", (kind) => {
+    for (const form of ["native", "unpacked", "arithmetic", "int8"]) {
       expect(cases(kind, form).length).toBeGreaterThan(20);
       expect(wrong(cases(kind, form))).toEqual([]);
     }
   });
 
-  it.each(["f32", "native", "unpacked", "arithmetic"])("gives them in workgroup memory too, weights %s", (form) => {
-    const tiled = lines.flatMap((line) => ("case" in line && line.body !== null && line.form === form ? [line] : []));
-    expect(new Set(tiled.map(({ body }) => body)).size).toBeGreaterThan(5);
-    expect(tiled.length).toBeGreaterThan(30);
-    expect(wrong(tiled)).toEqual([]);
-  });
+  it.each(["f32", "native", "unpacked", "arithmetic", "int8"])(
+    "gives them in workgroup memory too, weights %s",
+    (form) => {
+      const tiled = lines.flatMap((line) => ("case" in line && line.body !== null && line.form === form ? [line] : []));
+      expect(new Set(tiled.map(({ body }) => body)).size).toBeGreaterThan(5);
+      expect(tiled.length).toBeGreaterThan(30);
+      expect(wrong(tiled)).toEqual([]);
+    },
+  );
 
   it("runs whole models with f16 weights near f32", () => {
     const models = lines.flatMap((line) => ("model" in line ? [line] : []));

@@ -1,11 +1,8 @@
 import { existsSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { build } from "esbuild";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Browser, launchBrowser } from "../../src/host/chromium.ts";
-import { openPage, type Page } from "../../src/host/page.ts";
+import { beforeAll, describe, expect, it } from "vitest";
+import { usePage } from "../chromium/use_page.ts";
 
 const root = new URL("../..", import.meta.url).pathname;
 const clips = join(process.env.KINEMA_DATA ?? join(root, "../shared/data"), "clips");
@@ -39,24 +36,11 @@ interface Made {
   lifetimes: { closedBehind: boolean; most: number; left: number };
 }
 
-let folder: string;
-let browser: Browser;
-let page: Page;
+const fixture = usePage(join(root, "test/video/page/decode_cases.ts"), existsSync(clips) ? { clips } : {});
 let made: Made;
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "kinema-test-"));
-  const bundle = join(folder, "decode_cases.js");
-  const entryPoints = [join(root, "test/video/page/decode_cases.ts")];
-  await build({ entryPoints, outfile: bundle, bundle: true, format: "esm", target: "es2022", logLevel: "error" });
-  browser = await launchBrowser();
-  page = await openPage(browser, { bundle, roots: existsSync(clips) ? { clips } : {} });
-  made = await page.call<Made>("decodeMadeFiles");
+  made = await fixture.page.call<Made>("decodeMadeFiles");
 }, 60_000);
-afterAll(async () => {
-  await page?.close();
-  await browser?.close();
-  await rm(folder, { recursive: true, force: true });
-});
 
 const upTo = (count: number) => Array.from({ length: count }, (_, k) => k);
 
@@ -152,9 +136,9 @@ describe("what cannot be a video", () => {
   });
 
   it("an empty file by its address, with its name as people write it", async () => {
-    const path = join(folder, "a b 100%.mp4");
+    const path = join(fixture.folder, "a b 100%.mp4");
     await writeFile(path, "");
-    const refused = await page.call("refuse", page.file(path));
+    const refused = await fixture.page.call("refuse", fixture.page.file(path));
     expect(refused).toEqual({ code: "bad-video", message: "a b 100%.mp4 is empty; give a video file" });
   });
 
@@ -168,7 +152,7 @@ describe("what cannot be a video", () => {
 
 describe("real clips", () => {
   it("the bundled clip has 400 frames of 320 x 240 at 25 a second", async () => {
-    const clip = await page.call("countClip", page.file(join(root, "bench/assets/motion.webm")));
+    const clip = await fixture.page.call("countClip", fixture.page.file(join(root, "bench/assets/motion.webm")));
     expect(clip).toMatchObject({
       frameCount: 400,
       width: 320,
@@ -179,9 +163,9 @@ describe("real clips", () => {
   });
 
   it.skipIf(!existsSync(clips)).each(Object.entries(CLIPS))("%s has the %i frames of OpenCV", async (name, frames) => {
-    const clip = await page.call<{ frameCount: number; wanted: number[]; sampled: number[] }>(
+    const clip = await fixture.page.call<{ frameCount: number; wanted: number[]; sampled: number[] }>(
       "countClip",
-      `${page.root("clips")}/${name}`,
+      `${fixture.page.root("clips")}/${name}`,
     );
     expect(clip.frameCount).toBe(frames);
     expect(clip.sampled).toEqual(clip.wanted);

@@ -14,7 +14,7 @@ The value is computed in f64 in the order written and rounded once to f32. The l
     *.running_mean     0.4 * (u - 0.5)
     *.running_var      0.5 + u
     *bias              0.4 * (u - 0.5)       (BN's beta, and the bias of convolutions and linear layers)
-    cls_token, pos_embed   2 u - 1           (with or without `aggregate.`)
+    cls_token, pos_embed, positions   2 u - 1           (with or without `aggregate.`)
     *norm.weight, *norm1.weight, *norm2.weight   0.5 + u      (layer norm's scale)
     other *weight      (2 u - 1) * (sqrt(3) * sqrt(gain / fan_in)),   fan_in = the product of shape[1:]
     *pool.1.weight     0.5 + u               (group norm's scale)
@@ -27,6 +27,8 @@ The value is computed in f64 in the order written and rounded once to f32. The l
         2      fc1, linear1, and qkv, self_attn (in_proj_weight), so that attention's shares are uneven
         1      proj, fc2, out_proj, linear2
         0.5    nl.g          0.25   downsample          0.1   nl.theta, nl.phi
+        2      time, enter       0.5    space      16     embed (a table)      1    join, classifier (networks on codes)
+        2      up                1      down, leave (augmentation network)
         2      conv.0, conv.2    0.25   conv.4, pool.3    1   every other number, and conv (latent auto-encoders)
 
     num_batches_tracked (int64) is 1 everywhere.
@@ -49,6 +51,8 @@ GAIN = {
     "fc1": 2.0, "linear1": 2.0, "qkv": 2.0, "self_attn": 2.0,
     "proj": 1.0, "fc2": 1.0, "out_proj": 1.0, "linear2": 1.0,
     "g": 0.5, "downsample": 0.25, "theta": 0.1, "phi": 0.1,
+    "time": 2.0, "join": 1.0, "enter": 2.0, "space": 0.5, "embed": 16.0, "classifier": 1.0,
+    "up": 2.0, "down": 1.0, "leave": 1.0,
 }  # fmt: skip
 
 
@@ -91,7 +95,7 @@ def tensor(name, shape):
         value = 4 * (u - 0.5)
     elif name == "latent":
         value = 6 * (u - 0.5)
-    elif leaf in ("cls_token", "pos_embed"):
+    elif leaf in ("cls_token", "pos_embed", "positions"):
         value = 2 * u - 1
     elif leaf.endswith("bias") or leaf == "running_mean":
         value = 0.4 * (u - 0.5)

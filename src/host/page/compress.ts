@@ -5,9 +5,9 @@ import { fail } from "../../core/fail.ts";
 import { openGpu } from "../../gpu/device.ts";
 import type { Codes, StoreDescription } from "../../store/index.ts";
 import { openVideo, type Video } from "../../video/decode.ts";
-import { type RgbaFrame, readRgba } from "../../video/rgba.ts";
 import { openCheckpoint } from "../../weights/checkpoint.ts";
 import { fromUrl } from "../../weights/url_source.ts";
+import { encodeVideo } from "./encode_video.ts";
 import { preparing, type Report } from "./report.ts";
 
 export interface OpenCompressionArgs {
@@ -68,24 +68,10 @@ export async function openCompression(
 /** The codes of the next run, [steps, codebooks, rows, columns]; the first call says with which step they begin. null: the video is over. */
 export async function nextCodes(args: { readonly from: number }): Promise<Codes | null> {
   const job = current ?? fail("closed", "no video is open; call openCompression first");
-  job.frames ??= codesFrom(job, args.from);
+  job.frames ??= encodeVideo(job.video, job.encoder, { from: args.from });
   const { value, done } = await job.frames.next();
   if (!done) return value;
   job.close();
   current = null;
   return null;
-}
-
-async function* codesFrom({ video, encoder }: Compression, step: number): AsyncGenerator<Codes, void, undefined> {
-  const first = step * encoder.shape.time;
-  const indices = Array.from({ length: Math.max(0, video.frameCount - first) }, (_, i) => first + i);
-  const { rotation, flip } = video;
-  let pixels: RgbaFrame | null = null;
-  for await (const { frame } of video.frames(indices)) {
-    pixels = await readRgba(frame);
-    const codes = await encoder.push(pixels, { rotation, flip });
-    if (codes) yield codes;
-  }
-  const rest = pixels && (await encoder.flush(pixels, { rotation, flip }));
-  if (rest) yield rest;
 }

@@ -23,8 +23,8 @@ export interface OpenDecodingArgs {
   readonly storeName: string;
   readonly weightsUrl: string;
   readonly weightsName: string;
-  /** Seconds of the video; the whole by default. */
-  readonly from?: number;
+  /** Seconds of the video; without `to` up to its end. */
+  readonly from: number;
   readonly to?: number;
 }
 
@@ -78,11 +78,11 @@ export async function openDecoding(args: OpenDecodingArgs, report: Report, signa
 /** Steps [from, to) that show between two times. */
 function stepRange(reader: StoreReader, track: CodesTrack, { from, to, storeName }: OpenDecodingArgs) {
   const steps = reader.steps(track.name);
-  const first = from === undefined ? 0 : reader.stepAt(from, track.name);
+  const first = reader.stepAt(from, track.name);
   const { fps } = reader.description;
   const end =
     to === undefined ? steps : Math.min(steps, Math.ceil(((to * fps[0]) / fps[1] / track.stride[0]) * (1 - 1e-9)));
-  if (end <= first || (from ?? 0) * (fps[0] / fps[1]) >= steps * track.stride[0]) {
+  if (end <= first || from * (fps[0] / fps[1]) >= steps * track.stride[0]) {
     const seconds = ((steps * track.stride[0] * fps[1]) / fps[0]).toFixed(2);
     fail("usage", `${storeName} is ${seconds} s long; give --from and --to within it, the later one last`);
   }

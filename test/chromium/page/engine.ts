@@ -1,8 +1,13 @@
 // Models and sessions in the page.
 import { Classifier } from "../../../src/classifier.ts";
+import { GraphBuilder } from "../../../src/core/graph.ts";
+import { tensor } from "../../../src/core/tensor.ts";
 import { openGpu } from "../../../src/gpu/device.ts";
 import type { ModelName } from "../../../src/models/index.ts";
+import { unit } from "../../../src/models/layers.ts";
+import { LINEAR, matmul } from "../../../src/ops/index.ts";
 import { runModel } from "../../../src/run.ts";
+import { keepTuning, keptTuning, tune, withTuning } from "../../../src/tune.ts";
 import { fromBytes } from "../../../src/weights/byte_source.ts";
 import { openCheckpoint } from "../../../src/weights/checkpoint.ts";
 import { recordCreations } from "../../creations.ts";
@@ -50,6 +55,18 @@ export async function pushedCreations({ frames }: { frames: number }) {
   for (let k = 0; k < frames; k++) labels.push(await push(k));
   recorded.stop();
   return { counts: recorded.counts, labels };
+}
+
+/** Tunes for one layer, and finds in the browser's store what it kept there. */
+export async function keptBodies() {
+  using gpu = await openGpu();
+  const g = new GraphBuilder("layer");
+  const weights = unit(g, "u", { out: 8, input: 8, kernel: 1, linear: true, batchNorm: false, bias: true });
+  g.apply(matmul, "product", { x: g.input("x", tensor(6, 8)), ...weights }, { out: 8, activation: LINEAR });
+  const { tuning } = await tune(gpu, g.build());
+  const before = await keptTuning(gpu);
+  await keepTuning(tuning);
+  return { before, found: tuning.bodies, kept: withTuning(gpu, await keptTuning(gpu)).caps.tuned };
 }
 
 /** What kind of kernels this adapter gets. */

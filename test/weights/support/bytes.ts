@@ -1,14 +1,8 @@
 /** Little-endian bytes and a seeded random source. */
 
-export function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
-}
+import { joined } from "../../../src/core/join.ts";
+
+export const concat = (parts: readonly Uint8Array[]): Uint8Array => joined(Uint8Array, parts);
 
 export function latin1(text: string): Uint8Array {
   return Uint8Array.from(text, (character) => character.charCodeAt(0));

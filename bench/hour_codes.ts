@@ -1,0 +1,244 @@
+// An hour of stored codes, understood: classified every second, summarised and searched, without a pixel.
+//   npm run bench:hour-codes [-- --minutes 60 --store FILE.kvc --weights F --rounds 5 --json F]
+// FILE.kvc is looped to that length in a file that is thrown away; without it the bundled clip is compressed first. Without weights that fit
+// its codes they are random, which takes the same time. Then a run of the network, beside the same network behind pixels.
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { formatTime } from "../src/cli/time.ts";
+import { CodesClassifier } from "../src/codes_classifier.ts";
+import { codesTrackOf, rateOf } from "../src/compressor.ts";
+import { openGpu } from "../src/gpu/device.ts";
+import { openDawn } from "../src/host/dawn.ts";
+import { fileSource } from "../src/host/file_source.ts";
+import { nodeStoreFile } from "../src/host/store_file.ts";
+import { SpanTracker } from "../src/labels/spans.ts";
+import { findSimilar, MomentWriter, withMomentTracks } from "../src/moments.ts";
+import { stepRate } from "../src/store/description.ts";
+import { type CodesTrack, createStore, openStore, type StoreReader } from "../src/store/index.ts";
+import { watch } from "../src/timeline.ts";
+import { type Checkpoint, openCheckpoint } from "../src/weights/checkpoint.ts";
+import { countBytes } from "./gpu_bytes.ts";
+import { type ArmTiming, randomNetwork, timeArms } from "./pixel_arms.ts";
+import { median } from "./rival/compare.ts";
+import { type Sameness, sameness } from "./sameness.ts";
+
+/** What is alive, in bytes, after a collection of garbage. */
+interface Memory {
+  readonly node: number;
+  readonly gpu: number;
+}
+
+export interface HourOfCodesReport {
+  readonly adapter: string;
+  readonly network: string;
+  readonly source: string;
+  /** Of video. */
+  readonly seconds: number;
+  readonly bytes: number;
+  /** Milliseconds and processor milliseconds for a second of video, all of it: reading, entropy decoding, network, embedding. */
+  readonly classified: { readonly ms: number; readonly cpu: number };
+  readonly steps: { readonly seen: number; readonly skipped: number };
+  readonly spans: number;
+  readonly changes: number;
+  /** Seconds of each label. */
+  readonly labels: Readonly<Record<string, number>>;
+  readonly memory: { readonly samples: number; readonly first: Memory; readonly last: Memory };
+  /** Milliseconds of a query over the whole. */
+  readonly query: number;
+  /** One arm after the other in turns, for a second of video. */
+  readonly arms: readonly ArmTiming[];
+  readonly same: Sameness;
+}
+
+const SAMPLES = 200;
+const QUERIES = 9;
+const COPIED_TOGETHER = 64;
+
+const { values: flags } = parseArgs({
+  options: {
+    minutes: { type: "string", default: "60" },
+    store: { type: "string" },
+    weights: { type: "string" },
+    rounds: { type: "string", default: "5" },
+    json: { type: "string" },
+  },
+});
+const [minutes, rounds] = [Number(flags.minutes), Number(flags.rounds)];
+if (!(minutes > 0) || !(rounds >= 1)) {
+  console.error(
+    "usage: npm run bench:hour-codes [-- --minutes N --store F.kvc --weights F --rounds N --json F] (--rounds 1 or more)",
+  );
+  process.exit(2);
+}
+const root = process.cwd();
+setFlagsFromString("--expose-gc");
+const collect = runInNewContext("gc") as () => void;
+
+const folder = mkdtempSync(join(tmpdir(), "kinema-hour-codes-"));
+const dawn = await openDawn();
+try {
+  using gpu = await openGpu({ gpu: dawn.gpu });
+  const gpuBytes = countBytes(gpu.device);
+  const source = flags.store ?? compressed(join(folder, "clip.kvc"));
+  const clip = await openStore(await fileSource(source));
+  const track = codesTrackOf(clip.description, source);
+  const checkpoint = await networkFor(track);
+  const classifier = await CodesClassifier.create(gpu, checkpoint, track, source);
+  const hour = join(folder, "hour.kvc");
+  const whole = await understand(clip, track, classifier, hour, gpuBytes);
+  const reader = await openStore(await fileSource(hour));
+  const times: number[] = [];
+  for (let i = 0; i < QUERIES; i++) {
+    const start = performance.now();
+    await findSimilar(reader, ((i + 0.5) / QUERIES) * (whole.seconds - 1), 5, hour);
+    times.push(performance.now() - start);
+  }
+  classifier.dispose();
+  const arms = await timeArms(gpu, checkpoint, clip, track, classifier, { root, rounds });
+  const report: HourOfCodesReport = {
+    adapter: dawn.adapterDescription,
+    source: clip.description.source ?? source,
+    ...whole,
+    query: median(times),
+    arms,
+    same: await sameness(clip, track, classifier),
+  };
+  console.log(printed(report));
+  if (flags.json) writeFileSync(flags.json, `${JSON.stringify(report, null, 1)}\n`);
+} finally {
+  dawn.close();
+  rmSync(folder, { recursive: true, force: true });
+}
+
+/** The bundled clip's codes, by the program itself. */
+function compressed(out: string): string {
+  console.error("compressing the bundled clip");
+  const args = ["bin/kinema.js", "compress", join("bench", "assets", "motion.webm"), out];
+  execFileSync(process.execPath, args, { cwd: root, stdio: "ignore" });
+  return out;
+}
+
+async function networkFor(track: CodesTrack): Promise<Checkpoint> {
+  const shipped = join(root, "weights", `kinema-motion-codes-${rateOf(track)}.safetensors`);
+  const path = flags.weights ?? (existsSync(shipped) ? shipped : null);
+  if (path) return openCheckpoint(await fileSource(path));
+  console.error("no weights for these codes: random ones");
+  return randomNetwork(track);
+}
+
+/** Loops a clip's chunks into a store, watches it, and adds what was seen. */
+async function understand(
+  clip: StoreReader,
+  track: CodesTrack,
+  classifier: CodesClassifier,
+  path: string,
+  gpuBytes: () => number,
+) {
+  const description = withMomentTracks(clip.description, classifier.standard.mean.length, classifier.name);
+  const file = await nodeStoreFile(path, { create: "new" });
+  const writer = await createStore(file, description, { chunksPerCommit: COPIED_TOGETHER });
+  const wanted = Math.round(minutes * 60 * stepRate(description, track));
+  while (writer.steps(track.name) < wanted)
+    for await (const chunk of clip.chunks(0, undefined, track.name)) {
+      await writer.appendChunk(chunk, track.name);
+      if (writer.steps(track.name) >= wanted) break;
+    }
+  await writer.commit();
+  const reader = await openStore(await fileSource(path));
+  const moments = new MomentWriter(writer);
+  const spans = new SpanTracker(classifier.labels);
+  const labels: Record<string, number> = {};
+  const samples: Memory[] = [];
+  const total = reader.steps(track.name) / stepRate(description, track);
+  let [seen, skipped, changes, sampled, seconds] = [0, 0, 0, 0, 0];
+  const [began, before] = [performance.now(), processorMs()];
+  let aside = { ms: 0, cpu: 0 };
+  for await (const second of watch(reader, track, classifier)) {
+    for (const step of second.steps) {
+      seen++;
+      if (step.skipped) skipped++;
+      spans.push(step.time, step.logits);
+    }
+    if (second.change) changes++;
+    labels[second.label] = (labels[second.label] ?? 0) + 1;
+    await moments.add(second);
+    seconds++;
+    if (second.to - sampled < total / SAMPLES) continue;
+    sampled = second.to;
+    const [at, cpu] = [performance.now(), processorMs()];
+    samples.push(alive(gpuBytes));
+    aside = { ms: aside.ms + performance.now() - at, cpu: aside.cpu + processorMs() - cpu };
+    const left = ((performance.now() - began) / second.to) * (total - second.to);
+    if (samples.length % 10 === 0)
+      console.error(`${formatTime(second.to)}, ${formatTime(left / 1000)} left: ${inMB(samples.at(-1)!)}`);
+  }
+  await moments.flush();
+  const ms = performance.now() - began - aside.ms;
+  const cpu = processorMs() - before - aside.cpu;
+  await writer.close();
+  const tenth = Math.ceil(samples.length / 10);
+  return {
+    network: classifier.name,
+    seconds,
+    bytes: (await fileSource(path)).size,
+    classified: { ms: ms / seconds, cpu: cpu / seconds },
+    steps: { seen, skipped },
+    spans: spans.finish(total).length,
+    changes,
+    labels,
+    memory: { samples: samples.length, first: largest(samples.slice(0, tenth)), last: largest(samples.slice(-tenth)) },
+  };
+}
+
+function processorMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
+function alive(gpuBytes: () => number): Memory {
+  collect();
+  const { heapUsed, external } = process.memoryUsage();
+  return { node: heapUsed + external, gpu: gpuBytes() };
+}
+
+function largest(samples: readonly Memory[]): Memory {
+  const of = (key: keyof Memory) => Math.max(...samples.map((sample) => sample[key]));
+  return { node: of("node"), gpu: of("gpu") };
+}
+
+function inMB({ node, gpu }: Memory): string {
+  return `${(node / 1e6).toFixed(2)} MB in Node, ${(gpu / 1e6).toFixed(2)} on the GPU`;
+}
+
+function printed({ classified, steps, memory, same, ...of }: HourOfCodesReport): string {
+  const share = (part: number, whole = 1) => `${((100 * part) / whole).toFixed(1)} %`;
+  const labels = Object.entries(of.labels).sort(([, a], [, b]) => b - a);
+  const base = of.arms[0]!.cpu;
+  const rows: [string, string][] = [
+    ["source", `${of.source} in a loop, ${formatTime(of.seconds)}, ${(of.bytes / 1e6).toFixed(1)} MB`],
+    ["network", of.network],
+    ["on", of.adapter],
+    [
+      "classified",
+      `${classified.ms.toFixed(1)} ms for a second of video, ${classified.cpu.toFixed(1)} of processor time`,
+    ],
+    ["steps", `${steps.seen}, ${share(steps.skipped, steps.seen)} skipped`],
+    ["alive, first tenth", inMB(memory.first)],
+    ["alive, last tenth", inMB(memory.last)],
+    ["seen", labels.map(([label, count]) => `${label} ${share(count, of.seconds)}`).join(", ")],
+    ["", `${of.spans} spans, ${of.changes} changes`],
+    ["a query", `${of.query.toFixed(1)} ms over ${of.seconds} seconds`],
+    ...of.arms.map(({ name, ms, cpu }): [string, string] => [
+      name,
+      `${ms.toFixed(1)} ms for a second of video, ${cpu.toFixed(1)} of processor time, ${(cpu / base).toFixed(2)} x`,
+    ]),
+    ["codes as before", `${share(same.sites)} of sites, ${share(same.steps)} of whole steps`],
+    ["", `the first block's output as before at ${share(same.block)} of sites`],
+  ];
+  return rows.map(([name, text]) => `${name.padEnd(24)} ${text}`).join("\n");
+}

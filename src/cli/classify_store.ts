@@ -1,0 +1,192 @@
+// `kinema classify IN.kvc`: what happens in a store of codes. Runs on Dawn in this process, as no frame is decoded and no browser needed.
+import { rename, rm } from "node:fs/promises";
+import { CodesClassifier, checkQuantiser, motionCodesOf } from "../codes_classifier.ts";
+import { codesTrackOf, rateOf } from "../compressor.ts";
+import { fail } from "../core/fail.ts";
+import { openGpu } from "../gpu/device.ts";
+import { shippedMotionCodes } from "../host/bundle.ts";
+import { openDawn } from "../host/dawn.ts";
+import { fileSource } from "../host/file_source.ts";
+import { preparing } from "../host/page/report.ts";
+import { nodeStoreFile } from "../host/store_file.ts";
+import { readTuning } from "../host/tuning.ts";
+import { type Span, SpanTracker } from "../labels/index.ts";
+import { MomentWriter, withMomentTracks } from "../moments.ts";
+import { cutStore } from "../store/cut.ts";
+import { type CodesTrack, createStore, openStore, type StoreReader, type StoreWriter } from "../store/index.ts";
+import { decodeSuperblock, SUPERBLOCK_BYTES } from "../store/layout.ts";
+import { type Second, watch } from "../timeline.ts";
+import { withTuning } from "../tune.ts";
+import { type Checkpoint, openCheckpoint } from "../weights/checkpoint.ts";
+import type { CommandContext } from "./command.ts";
+import { printable } from "./printable.ts";
+import { spanLine } from "./spans.ts";
+import { formatTime } from "./time.ts";
+import { timelineLines } from "./timeline.ts";
+
+/** What only videos have. */
+const OF_VIDEOS = ["model", "online", "labels", "frames", "sampling", "explain", "top"] as const;
+/** Chunks that are committed together where the store that they come from is still there. */
+const CHUNKS_PER_COMMIT = 64;
+
+/** Whether a file is a store of codes: by its first bytes, or where those are damaged by its name. */
+export async function isStore(path: string): Promise<boolean> {
+  const source = await fileSource(path);
+  return /\.kvc$/i.test(path) || decodeSuperblock(await source.read(0, SUPERBLOCK_BYTES)) !== null;
+}
+
+/** A second without what only programs read. */
+type SecondInWords = Omit<Second, "embedding" | "steps">;
+
+/** The JSON of `kinema classify IN.kvc --json`. */
+export interface StoreClasses {
+  readonly model: string;
+  readonly adapter: string;
+  readonly seconds: readonly SecondInWords[];
+  readonly spans: readonly Span[];
+  /** Times of the seconds that are changes. */
+  readonly changes: readonly number[];
+  readonly steps: { readonly seen: number; readonly skipped: number };
+  readonly ms: { readonly prepare: number; readonly run: number };
+  readonly bytes: { readonly weights: number; readonly activations: number; readonly states: number };
+}
+
+export async function classifyStore(context: CommandContext): Promise<void> {
+  const { args, note } = context;
+  const input = args.positional("VIDEO");
+  const video = OF_VIDEOS.find((flag) => args.has(flag));
+  if (video) fail("usage", `--${video} is for videos; ${input} is a store of codes`);
+  const reader = await openStore(await fileSource(input));
+  const track = codesTrackOf(reader.description, input);
+  const weights =
+    args.text("weights") ??
+    shippedMotionCodes(rateOf(track) ?? "") ??
+    fail(
+      "usage",
+      `${input} holds codes of ${printable(track.model)}, for which no network is here; give one with --weights FILE`,
+    );
+  const checkpoint = await openCheckpoint(await fileSource(weights));
+  // Said before a driver is looked for.
+  motionCodesOf(checkpoint);
+  checkQuantiser(checkpoint, track, input);
+  if (!args.has("index")) return run(context, reader, track, checkpoint, null);
+  const index = await beginIndex(input, reader);
+  try {
+    await run(context, reader, track, checkpoint, index);
+    await index.finish();
+    note(`${input} has embeddings now: kinema search ${input} --like TIME`);
+  } finally {
+    await index.close();
+  }
+}
+
+async function run(
+  { args, signal, progress, print, note }: CommandContext,
+  reader: StoreReader,
+  track: CodesTrack,
+  checkpoint: Checkpoint,
+  index: Index | null,
+): Promise<void> {
+  const input = args.positional("VIDEO");
+  const json = args.has("json");
+  const start = performance.now();
+  const dawn = await openDawn();
+  try {
+    const opened = await openGpu({ gpu: dawn.gpu });
+    using gpu = withTuning(opened, readTuning(opened.identity, note));
+    const options = { signal, onProgress: preparing(progress.update) };
+    using classifier = await CodesClassifier.create(gpu, checkpoint, track, input, options);
+    const writer = await index?.begin(classifier);
+    const prepare = performance.now() - start;
+    const spans = new SpanTracker(classifier.labels);
+    const seconds: SecondInWords[] = [];
+    let [seen, skipped] = [0, 0];
+    const onProgress = (share: number) => progress.update("classify", share);
+    for await (const second of watch(reader, track, classifier, { signal, onProgress })) {
+      for (const step of second.steps) {
+        seen++;
+        if (step.skipped) skipped++;
+        const ended = spans.push(step.time, step.logits);
+        if (ended && !json) print(`${spanLine(ended)}\n`);
+      }
+      await writer?.add(second);
+      const { embedding: _, steps: __, ...words } = second;
+      seconds.push(words);
+    }
+    if (seconds.length === 0) fail("bad-input", `${input} has no whole step of codes; there is nothing to classify`);
+    await writer?.flush();
+    const { planned, weights, states } = classifier.session.plan.bytes;
+    const result: StoreClasses = {
+      model: classifier.name,
+      adapter: dawn.adapterDescription,
+      seconds,
+      spans: spans.finish(seconds.at(-1)!.to),
+      changes: seconds.filter(({ change }) => change).map(({ from }) => from),
+      steps: { seen, skipped },
+      ms: { prepare, run: performance.now() - start - prepare },
+      bytes: { weights, activations: planned, states },
+    };
+    print(json ? `${JSON.stringify(result)}\n` : asText(result));
+  } finally {
+    dawn.close();
+  }
+}
+
+/** A store in the making that will stand in the place of the one that is read. */
+interface Index {
+  /** Copies what is kept; what it gives takes the seconds. */
+  begin(classifier: CodesClassifier): Promise<MomentWriter>;
+  /** Puts it in its place. */
+  finish(): Promise<void>;
+  /** Lets go of both, and removes what was not finished. */
+  close(): Promise<void>;
+}
+
+/**
+ * The same store with two tracks more, written beside it and put in its place when it is whole: what a store holds is said once, at its beginning. Until
+ * then nobody else writes it.
+ */
+async function beginIndex(path: string, reader: StoreReader): Promise<Index> {
+  const part = `${path}.${process.pid}.part`;
+  const held = await nodeStoreFile(path);
+  const file = await nodeStoreFile(part, { create: "replace" }).catch(async (error) => {
+    await held.close();
+    throw error;
+  });
+  let writer: StoreWriter | null = null;
+  return {
+    async begin({ standard, name }) {
+      const description = withMomentTracks(reader.description, standard.mean.length, name);
+      writer = await createStore(file, description, { chunksPerCommit: CHUNKS_PER_COMMIT });
+      const kept = reader.description.tracks.filter((track) => description.tracks.includes(track));
+      await cutStore(reader, writer, { first: 0, end: Number.POSITIVE_INFINITY }, undefined, kept);
+      return new MomentWriter(writer);
+    },
+    async finish() {
+      await writer!.close();
+      await rename(part, path);
+    },
+    async close() {
+      await file.close();
+      await held.close();
+      await rm(part, { force: true });
+    },
+  };
+}
+
+/** What is left to print once the finished spans are out: the last one, the timeline, then how it was done. */
+function asText({ model, adapter, seconds, spans, steps, ms, bytes }: StoreClasses): string {
+  const mb = (count: number) => `${(count / 1e6).toFixed(1)} MB`;
+  const { from, to } = { from: seconds[0]!.from, to: seconds.at(-1)!.to };
+  const lines = [
+    ...spans.slice(-1).map(spanLine),
+    "",
+    ...timelineLines(seconds),
+    "",
+    `${model} on ${adapter}`,
+    `${steps.seen} steps of ${formatTime(to - from)}, ${steps.skipped} of them skipped as nothing changed`,
+    `prepare ${Math.round(ms.prepare)} ms, run ${Math.round(ms.run)} ms, ${(ms.run / (to - from)).toFixed(1)} ms for a second of video`,
+    `weights ${mb(bytes.weights)}, activations ${mb(bytes.activations)}, states ${mb(bytes.states)}`,
+  ];
+  return `${lines.join("\n")}\n`;
+}

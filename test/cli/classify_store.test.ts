@@ -1,0 +1,129 @@
+// `kinema classify IN.kvc` and `kinema search`: what happens in stored codes, kept in the store and found again.
+import { existsSync, readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { StoreClasses } from "../../src/cli/classify_store.ts";
+import { openOutput } from "../../src/cli/compress.ts";
+import { storeDescription } from "../../src/compressor.ts";
+import { fileSource } from "../../src/host/file_source.ts";
+import { nodeStoreFile } from "../../src/host/store_file.ts";
+import { type CodesTrack, createStore, openStore } from "../../src/store/index.ts";
+import { openCheckpoint } from "../../src/weights/checkpoint.ts";
+import type { MotionCodesShape } from "../../src/weights/types.ts";
+import { motionCodesFile } from "../motion_codes_file.ts";
+import { madeCodes } from "../store/made.ts";
+import { expectRefusal, kinema, ROOT } from "./kinema.ts";
+import { Workspace } from "./workspace.ts";
+
+const files = new Workspace();
+afterAll(() => files.remove());
+
+const SECONDS = 21;
+const LABELS = ["left", "right", "low", "up and away", "still"];
+const [film, other] = [files.path("film.kvc"), files.path("other.kvc")];
+const shape: MotionCodesShape = {
+  ...{ backbone: "s3d", widths: [8, 12, 16], blocks: [1, 1, 1], classes: LABELS.length, fine: null },
+  quantiser: { kind: "vq", codes: 256, dim: 8, codebooks: 2 },
+};
+let weights = "";
+let codes = new Uint8Array();
+
+beforeAll(async () => {
+  const compressor = await openCheckpoint(await fileSource(`${ROOT}weights/kinema-compressor-192.safetensors`));
+  const description = await storeDescription(compressor, { size: 64, fps: 25, source: "film.mp4" });
+  const track = description.tracks[0] as CodesTrack;
+  codes = madeCodes(track, Math.floor((SECONDS * 25) / 2), 6) as Uint8Array<ArrayBuffer>;
+  const { quantiser } = track;
+  for (const [path, tracks] of [
+    [film, [track]],
+    [other, [{ ...track, model: "another" }]],
+  ] as const) {
+    const writer = await createStore(await nodeStoreFile(path, { create: "new" }), { ...description, tracks });
+    await writer.append(codes);
+    await writer.close();
+  }
+  weights = files.write(
+    "network.safetensors",
+    motionCodesFile(shape, { quantiser, classes: JSON.stringify(LABELS), rate: "192", fps: "15.0" }),
+  );
+});
+
+describe("kinema classify IN.kvc", () => {
+  it("lists spans, draws a timeline and says how it was done", async () => {
+    const { code, stdout, stderr } = await kinema("classify", film, "--weights", weights);
+    expect([code, stderr]).toEqual([0, ""]);
+    const label = `(${LABELS.join("|")})`;
+    expect(stdout).toMatch(new RegExp(`^ +\\d+\\.\\d\\d - +21\\.00 s +\\d+\\.\\d %  ${label}$`, "m"));
+    expect(stdout).toMatch(new RegExp(`^0:00:00\\.00 [a-z]{${SECONDS}} 0:00:21\\.00$`, "m"));
+    expect(stdout).toMatch(new RegExp(`^ *\\d+\\.\\d %  [a-z] ${label}$`, "m"));
+    expect(stdout).toMatch(/^(changes at 0:00:|no change stands out)/m);
+    expect(stdout).toMatch(/^kinema-motion-codes-192 \(s3d\) on /m);
+    expect(stdout).toMatch(/^131 steps of 0:00:21\.00, 0 of them skipped/m); // 262 steps of two frames, every second one
+  });
+
+  it("prints all as JSON, with --index keeps it, and leaves the codes as they are", async () => {
+    const before = readFileSync(film);
+    const { code, stdout, stderr } = await kinema("classify", film, "--weights", weights, "--json", "--index");
+    expect([code, stderr]).toEqual([0, `${film} has embeddings now: kinema search ${film} --like TIME\n`]);
+    const report: StoreClasses = JSON.parse(stdout);
+    expect(report.steps).toEqual({ seen: 131, skipped: 0 });
+    expect(report.seconds.map(({ from }) => from)).toEqual(Array.from({ length: SECONDS }, (_, i) => i));
+    expect(report.seconds.every(({ label, index }) => LABELS[index] === label)).toBe(true);
+    expect(report.changes).toEqual(report.seconds.filter(({ change }) => change).map(({ from }) => from));
+    expect(report.spans.at(-1)!.to).toBe(SECONDS);
+    const reader = await openStore(await fileSource(film));
+    expect(reader.description.tracks.map(({ name }) => name)).toEqual(["codes", "embedding", "timeline"]);
+    expect(await reader.read(0, reader.steps("codes"), "codes")).toEqual(codes);
+    expect([reader.steps("embedding"), reader.steps("timeline")]).toEqual([SECONDS, SECONDS]);
+    expect(readFileSync(film).length - before.length).toBeLessThan(SECONDS * 600 + 4096);
+    expect(existsSync(`${film}.lock`)).toBe(false);
+    // Once more: the tracks are replaced, not doubled.
+    expect((await kinema("classify", film, "--weights", weights, "--index")).code).toBe(0);
+    const again = await openStore(await fileSource(film));
+    expect(again.description).toEqual(reader.description);
+    expect(again.size).toBe(reader.size);
+    // `kinema compress` goes on with it: what was seen is no other codes.
+    const [codesTrack] = reader.description.tracks;
+    const writer = await openOutput(film, { ...reader.description, tracks: [codesTrack!] });
+    expect(writer.steps("codes")).toBe(reader.steps("codes"));
+    await writer.close();
+  });
+
+  it("finds in the store what looks like a moment of it", async () => {
+    const { code, stdout, stderr } = await kinema("search", film, "--like", "0:00:09", "--top", "3");
+    expect([code, stderr]).toEqual([0, ""]);
+    const [head, ...rows] = stdout.trimEnd().split("\n");
+    expect(head).toMatch(/^ +time +similarity +what$/);
+    expect(rows).toHaveLength(3);
+    for (const row of rows) expect(row).toMatch(/^0:00:\d\d\.00 +-?\d\.\d{3} +\d+\.\d % {2}\w/);
+    const found = JSON.parse((await kinema("search", film, "--like", "9.7", "--top", "3", "--json")).stdout);
+    expect(found).toMatchObject({ file: film, like: 9.7 });
+    expect(rows.map((row) => Number(row.slice(5, 7)))).toEqual(found.moments.map(({ from }: { from: number }) => from));
+    const values = found.moments.map(({ similarity }: { similarity: number }) => similarity);
+    expect(values).toEqual([...values].sort((a, b) => b - a));
+    for (const { from } of found.moments) expect(Math.abs(from - 9)).toBeGreaterThan(2);
+  });
+
+  it("refuses what does not fit, in a line", async () => {
+    await expectRefusal(["search", other, "--like", "1"], /no embeddings; make them once: kinema classify .* --index/);
+    await expectRefusal(["search", film], /give --like TIME/);
+    await expectRefusal(["search", film, "--like", "1:00"], /no embedding at 60 s; it has 21 seconds/);
+    await expectRefusal(["classify", other], /codes of another, for which no network is here; give one with --weights/);
+    await expectRefusal(
+      ["classify", film, "--weights", `${ROOT}weights/kinema-motion.safetensors`],
+      /holds no network that reads codes/,
+    );
+    const foreign = files.write("foreign.safetensors", motionCodesFile(shape, { quantiser: "0".repeat(64) }));
+    await expectRefusal(["classify", film, "--weights", foreign], /quantiser [0-9a-f]{12}, .* with 000000000000; give/);
+    await expectRefusal(["classify", film, "--sampling", "dense"], /--sampling is for videos/);
+    const clip = `${ROOT}bench/assets/motion.webm`;
+    await expectRefusal(["classify", clip, "--index"], /--index is for stores/);
+    await expectRefusal(["classify", clip, "--weights", weights], /reads codes, not frames; give it a \.kvc store/);
+  }, 120_000);
+});
+
+it("kinema inspect says what a network on codes reads", async () => {
+  const { code, stdout } = await kinema("inspect", weights);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^model: +kinema-motion-codes, s3d$/m);
+  expect(stdout).toMatch(/^reads: +codes: 2 x 256 vectors of 8$/m);
+});
