@@ -12,14 +12,14 @@ struct Params {
   queries: u32,  // queries of a sequence
   keys: u32,     // keys of a sequence
   heads: u32,
-  across: u32,   // sequences whose tokens lie beside each other, row by row; 1 where PARTS is 2
+  across: u32,   // sequences of a group: their tokens lie beside each other, row by row; 1 where PARTS is 2
   head4: u32,    // channels of a head / 4
   scale: f32,    // log2(e) / sqrt(channels of a head)
 }
 
 @group(0) @binding(0) var<storage, read_write> q: array<vec4f>;   // [sequences, queries, heads, head4]; where PARTS is 2
-@group(0) @binding(1) var<storage, read_write> kv: array<vec4f>;  // [sequences / across, keys, across, PARTS, heads, head4]
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;   // [sequences / across, queries, across, heads, head4]
+@group(0) @binding(1) var<storage, read_write> kv: array<vec4f>;  // [groups, keys, across, PARTS, heads, head4]
+@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;   // [groups, queries, across, heads, head4]
 @group(0) @binding(3) var<uniform> params: Params;
 
 const PARTS = 3u;  // what kv holds of a token: 3 for query, key and value, 2 for key and value

@@ -16,9 +16,7 @@ export function cutRange(reader: StoreReader, from: number, to: number): FrameRa
   const { fps, tracks } = reader.description;
   const codes = tracks.filter((track) => track.kind === "codes");
   const unit = codes.map(framesPerStep).reduce(leastCommonMultiple, 1);
-  // A second of embeddings may reach beyond the video's end.
-  const measured = codes.length > 0 ? codes : tracks;
-  const frames = Math.max(...measured.map((track) => reader.steps(track.name) * framesPerStep(track)));
+  const frames = Math.max(...tracks.map((track) => reader.steps(track.name) * framesPerStep(track)));
   const frameAt = (seconds: number) => (seconds * fps[0]) / fps[1];
   const first = Math.floor((frameAt(from) + 1e-6) / unit) * unit;
   const end = Math.ceil((frameAt(to) - 1e-6) / unit) * unit;
