@@ -155,12 +155,14 @@ describe("a file", () => {
   it("a page that is loaded anew in the middle of a recording keeps what was committed", {
     timeout: 180_000,
   }, async () => {
+    const both = `document.querySelectorAll("#recordings li").length === 2`;
     await recorder.press("record");
+    await recorder.until(both); // until then the frames are those of the recording before
     await recorder.frames(SECOND);
     const [name] = await recorder.recordings();
     await recorder.page.reload();
     await recorder.message("Choose what to record");
-    await recorder.until(`document.querySelectorAll("#recordings li").length === 2`);
+    await recorder.until(both);
     expect(await recorder.recordings()).toContain(name);
     await recorder.act(name!, "Open");
     await recorder.message(`${name}: point at a moment`);
