@@ -4,7 +4,7 @@ import { type Graph, type TensorSource, wantedTensors } from "./core/graph.ts";
 import { buildAugmenter } from "./models/augment.ts";
 import { recogniseAugmenter } from "./weights/augmenter.ts";
 import type { Checkpoint } from "./weights/checkpoint.ts";
-import { openTensors } from "./weights/load.ts";
+import { openOwnTensors } from "./weights/load.ts";
 import type { AugmenterShape } from "./weights/types.ts";
 
 /** The network of an augmenter's file. @throws "unsupported" for any other file, and for one whose layers do not fit each other */
@@ -20,7 +20,5 @@ export function augmenterOf(checkpoint: Checkpoint): AugmenterShape {
 /** The augmentation network as createSession takes it. @throws as {@link augmenterOf} */
 export function openAugmenter(checkpoint: Checkpoint): { readonly graph: Graph; readonly weights: TensorSource } {
   const graph = buildAugmenter(augmenterOf(checkpoint));
-  const wanted = wantedTensors(graph);
-  const names = new Map([...wanted.keys()].map((name) => [name, name]));
-  return { graph, weights: openTensors(checkpoint, wanted, names, "leave") };
+  return { graph, weights: openOwnTensors(checkpoint, wantedTensors(graph), "leave") };
 }

@@ -8,7 +8,7 @@ import { buildMotionCodes, codesPerSite, type MotionCodesGraph, memoryOf } from 
 import { createSession, type Session, type SessionOptions } from "./session.ts";
 import type { Codes, CodesTrack } from "./store/index.ts";
 import type { Checkpoint } from "./weights/checkpoint.ts";
-import { openTensors } from "./weights/load.ts";
+import { openOwnTensors } from "./weights/load.ts";
 import { MOTION_CODES, recogniseMotionCodes } from "./weights/motion_codes.ts";
 import type { MotionCodesShape } from "./weights/types.ts";
 
@@ -46,9 +46,8 @@ export function openMotionCodes(
   const wanted = wantedTensors(graph);
   const count = shape.widths.at(-2)! + shape.widths.at(-1)!;
   const all = new Map([...wanted, ...STANDARD.map((name) => [name, [count]] as const)]);
-  const names = new Map([...all.keys()].map((name) => [name, name]));
-  const standard = openTensors(checkpoint, all, names);
-  return { graph, weights: openTensors(checkpoint, wanted, names, "leave"), standard };
+  const standard = openOwnTensors(checkpoint, all);
+  return { graph, weights: openOwnTensors(checkpoint, wanted, "leave"), standard };
 }
 
 /** @throws "weights-mismatch" when a network was trained on the codes of another quantiser than a track's */

@@ -37,6 +37,14 @@ export function compareTensors(
   return errors;
 }
 
+/** How tensors of a reference file are sampled: of each that is, every how many values are stored (its metadata `stride:NAME`). */
+export const stridesOf = (metadata: Readonly<Record<string, string>>): Map<string, number> =>
+  new Map(
+    Object.entries(metadata)
+      .filter(([key]) => key.startsWith("stride:"))
+      .map(([key, k]) => [key.slice("stride:".length), Number(k)]),
+  );
+
 function compareOne(name: string, got: NamedTensor, want: NamedTensor, stride: number): TensorError {
   const count = Math.ceil(got.data.length / stride);
   if (count !== want.data.length) {

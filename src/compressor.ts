@@ -9,7 +9,7 @@ import type { Codes, CodesTrack, StoreDescription } from "./store/index.ts";
 import { type Frame, FrameIngest, type Orientation } from "./video/ingest.ts";
 import type { Checkpoint } from "./weights/checkpoint.ts";
 import { COMPRESSOR, codebookCount, codebookSize, pixelsPerCode, recogniseCompressor } from "./weights/compressor.ts";
-import { openTensors } from "./weights/load.ts";
+import { openOwnTensors } from "./weights/load.ts";
 import type { CompressorShape } from "./weights/types.ts";
 
 /** Side of the square frames that are compressed unless told otherwise, in pixels. */
@@ -49,9 +49,7 @@ export function openCompressor(
 ): { readonly graph: Graph; readonly weights: TensorSource } {
   const d = { shape, ...size };
   const graph = half === "encoder" ? buildCompressorEncoder(d) : buildCompressorDecoder(d);
-  const wanted = wantedTensors(graph);
-  const names = new Map([...wanted.keys()].map((name) => [name, name]));
-  return { graph, weights: openTensors(checkpoint, wanted, names, "leave") };
+  return { graph, weights: openOwnTensors(checkpoint, wantedTensors(graph), "leave") };
 }
 
 /**

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { augmenterOf, openAugmenter } from "../src/augmenter.ts";
-import { compareTensors } from "../src/compare.ts";
+import { compareTensors, stridesOf } from "../src/compare.ts";
 import { buildAugmenter } from "../src/models/augment.ts";
 import { readTensors } from "../src/run.ts";
 import { createSession } from "../src/session.ts";
@@ -72,11 +72,7 @@ describe("the augmentation network", () => {
     );
     tensors.set("out", { shape: [steps, sites, latent], data: got.change!.map((change, i) => change + z[i]!) });
     const want = await readTensors(golden);
-    const strides = new Map(
-      Object.entries(golden.metadata).flatMap(([key, k]) =>
-        key.startsWith("stride:") ? [[key.slice("stride:".length), Number(k)]] : [],
-      ),
-    );
+    const strides = stridesOf(golden.metadata);
     expect([...want.keys()].sort()).toEqual([...tensors.keys()].sort());
     for (const { name, ok, max } of compareTensors(tensors, want, strides)) {
       expect(ok, name).toBe(true);

@@ -1,7 +1,7 @@
 // The compressors that ship, against PyTorch: every layer, every code, and the picture.
 import { existsSync, readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
-import { compareTensors } from "../src/compare.ts";
+import { compareTensors, stridesOf } from "../src/compare.ts";
 import { compressorOf, openCompressor, quantiserHash, rational, runCodes, storeCodes } from "../src/compressor.ts";
 import { countMacs, GraphBuilder } from "../src/core/graph.ts";
 import { channels, extent, tensor, toChannelsFirst } from "../src/core/tensor.ts";
@@ -95,8 +95,7 @@ describe.each(["30", "192", "384"])("the compressor for rate %s", (rate) => {
       rows * columns,
     );
     const decoded = await layers(second, golden, { codes: given });
-    const strides = Object.entries(golden.metadata).filter(([key]) => key.startsWith("stride:"));
-    const of = new Map(strides.map(([key, k]) => [key.slice(7), Number(k)]));
+    const of = stridesOf(golden.metadata);
     const tensors = new Map([...encoded.tensors, ...decoded.tensors]);
     expect([...tensors.keys()].sort()).toEqual([...golden.tensors.keys()].filter((name) => name !== "codes").sort());
     expect(

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { embeddingOf, openMotionCodes } from "../src/codes_classifier.ts";
-import { compareTensors } from "../src/compare.ts";
+import { compareTensors, stridesOf } from "../src/compare.ts";
 import { runCodes } from "../src/compressor.ts";
 import { countMacs } from "../src/core/graph.ts";
 import { channels, extent, product, rows, toChannelsFirst } from "../src/core/tensor.ts";
@@ -113,8 +113,7 @@ describe.each(CASES)("%s", (name, make, there) => {
     want.delete("codes");
     expect([...tensors.keys()].sort()).toEqual([...want.keys()].sort());
     expect(tensors.size).toBe(13);
-    const strides = Object.entries(golden.metadata).filter(([key]) => key.startsWith("stride:"));
-    const of = new Map(strides.map(([key, k]) => [key.slice(7), Number(k)]));
+    const of = stridesOf(golden.metadata);
     const compared = compareTensors(tensors, want, of);
     expect(compared.filter(({ ok, max }) => !ok || !(max <= 1e-3))).toEqual([]);
   });

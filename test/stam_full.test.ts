@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { loadSession } from "../src/classifier.ts";
-import { compareTensors } from "../src/compare.ts";
+import { compareTensors, stridesOf } from "../src/compare.ts";
 import { toChannelsLast } from "../src/core/tensor.ts";
 import { fileSource } from "../src/host/file_source.ts";
 import { readTensors, runModel } from "../src/run.ts";
@@ -30,8 +30,7 @@ describe("stam at full size", () => {
     const want = await readTensors(file);
     const inputs = new Map([["video", want.get("video")!]]);
     const { tensors } = await runModel(fixture.gpu, checkpoint, inputs, { taps: [...want.keys()] });
-    const strides = Object.entries(file.metadata).filter(([key]) => key.startsWith("stride:"));
-    const errors = compareTensors(tensors, want, new Map(strides.map(([key, k]) => [key.slice(7), Number(k)])));
+    const errors = compareTensors(tensors, want, stridesOf(file.metadata));
     expect(errors.length).toBe(want.size - 1);
     expect(errors.filter(({ ok }) => !ok)).toEqual([]);
     const logits = errors.find(({ name }) => name === "logits")!;

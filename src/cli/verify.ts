@@ -1,4 +1,4 @@
-import { compareTensors, type TensorError } from "../compare.ts";
+import { compareTensors, stridesOf, type TensorError } from "../compare.ts";
 import { fail } from "../core/fail.ts";
 import { fileSource } from "../host/file_source.ts";
 import { inputName, outputName, readTensors } from "../run.ts";
@@ -28,8 +28,7 @@ export const verifyCommand: Command = {
     const { tensors, adapter, model } = await execute({ ...options, input, taps: "all" });
     const got = new Map(tensors.map(({ name, ...tensor }) => [name, tensor]));
     const want = await readTensors(file, [...got.keys()]);
-    const strides = Object.entries(file.metadata).filter(([key]) => key.startsWith("stride:"));
-    const errors = compareTensors(got, want, new Map(strides.map(([key, k]) => [key.slice(7), Number(k)])));
+    const errors = compareTensors(got, want, stridesOf(file.metadata));
     if (errors.length === 0) fail("bad-input", `${input} names no tensor of ${model}; ${least}`);
     const unknown = expected.filter((name) => !got.has(name));
     if (unknown.length > 0) note(`not compared, as ${model} has no such tensor: ${unknown.join(", ")}`);

@@ -33,6 +33,13 @@ export function openTensors(
   return new TensorReader(checkpoint, new Map(inFileOrder));
 }
 
+/** {@link openTensors} of a file whose names are the canonical ones. */
+export const openOwnTensors = (
+  checkpoint: Checkpoint,
+  wanted: ReadonlyMap<string, readonly number[]>,
+  extras?: Extras,
+): TensorSource => openTensors(checkpoint, wanted, new Map([...wanted.keys()].map((name) => [name, name])), extras);
+
 class TensorReader implements TensorSource {
   private readonly checkpoint: Checkpoint;
   private readonly infos: ReadonlyMap<string, TensorInfo>;

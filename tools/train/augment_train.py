@@ -22,7 +22,7 @@ from augment_transform import CELL, FLIP, Transform, description, pixels, random
 from compressor_data import Crops, measured_frames  # noqa: E402
 from compressor_export import load, weights_path  # noqa: E402
 from sources import VALIDATION_CLIPS  # noqa: E402
-from train import keep_freed_memory  # noqa: E402
+from train import follow, keep_freed_memory  # noqa: E402
 
 SOURCE = 24  # sites a side of the picture that a training sample is taken from: a turned window still lies within
 
@@ -136,10 +136,7 @@ class Run:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
         self.optimiser.step()
-        decay = min(0.995, (self.step + 1) / (self.step + 10))
-        with torch.no_grad():
-            for mean, new in zip(self.average.parameters(), self.net.parameters()):
-                mean.lerp_(new, 1 - decay)
+        follow(self.average, self.net, self.step, 0.995)
         self.step += 1
         return float(loss.detach()), float(square.detach()), float(near.detach())
 

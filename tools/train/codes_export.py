@@ -19,7 +19,7 @@ from codes_model import BLOCKS, WIDTHS, Conv, network_of
 from codes_train import JUDGED
 from compressor_export import load, pattern, weights_path
 from compressor_model import RATES
-from model import read_safetensors, write_safetensors
+from model import read_safetensors, sampled, write_safetensors
 from sources import MODEL_FPS
 
 VERSION = "1"
@@ -128,12 +128,8 @@ def write_golden(path, weights, compressor_path, height=128, width=192):
     meta = {"script": "tools/train/codes_export.py", "torch": torch.__version__, "model": metadata["model"], "backbone": metadata["backbone"],
             "input": f"codes of {PAIR * JUDGED} frames of {height} x {width}: pattern() of compressor_export.py", "weights": f"{os.path.basename(weights)}, version {VERSION}",
             "arithmetic": "f64, stored as f32"}
-    for name, tap in taps.items():
-        value = np.ascontiguousarray(tap.numpy()).astype(np.float32)
-        stride = max(1, value.size // 1000) | 1
-        meta[f"stride:{name}"], meta[f"shape:{name}"] = str(stride), json.dumps(list(value.shape))
-        golden[name] = value.reshape(-1)[::stride].copy()
-    write_safetensors(path, golden, meta)
+    layers, strides = sampled(taps)
+    write_safetensors(path, {**golden, **layers}, {**meta, **strides})
     torch.set_default_dtype(torch.float32)
 
 

@@ -22,7 +22,7 @@ from codes_start import start_motion  # noqa: E402
 from compressor_model import RATES  # noqa: E402
 from compressor_optimiser import Muon  # noqa: E402
 from sources import build_cache  # noqa: E402
-from train import keep_freed_memory, loss_of  # noqa: E402
+from train import follow, keep_freed_memory, loss_of  # noqa: E402
 
 SEEN = 5  # steps that a training clip has
 JUDGED = 4  # steps of the window that is measured: 8 frames, as for the motion model
@@ -122,11 +122,7 @@ class Run:
         self.optimiser.zero_grad(set_to_none=True)
         (loss + self.options.flow * local).backward()
         self.optimiser.step()
-        decay = min(0.995, (self.step + 1) / (self.step + 10))
-        with torch.no_grad():
-            for mean, new in zip(self.average.state_dict().values(), self.net.state_dict().values()):
-                if mean.is_floating_point():
-                    mean.lerp_(new, 1 - decay)
+        follow(self.average, self.net, self.step, 0.995)
         self.step += 1
         return float(loss.detach()), float(local.detach())
 

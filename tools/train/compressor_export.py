@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from compressor_model import Compressor, bits_per_site, compression_rate
-from model import read_safetensors, write_safetensors
+from model import read_safetensors, sampled, write_safetensors
 
 VERSION = "1"
 #: Statistics of training that nothing needs afterwards.
@@ -52,12 +52,8 @@ def write_golden(path, weights, frames=8, height=128, width=192):
     meta = {"script": "tools/train/compressor_export.py", "torch": torch.__version__, "model": metadata["model"],
             "input": f"{frames} frames of {height} x {width}: pattern() of the script; the layers' outputs are of the first 2",
             "weights": f"{os.path.basename(weights)}, version {VERSION}", "arithmetic": "f64, stored as f32"}
-    for name, tap in taps.items():
-        value = np.ascontiguousarray(tap.numpy()).astype(np.float32)
-        stride = max(1, value.size // 1000) | 1
-        meta[f"stride:{name}"], meta[f"shape:{name}"] = str(stride), json.dumps(list(value.shape))
-        golden[name] = value.reshape(-1)[::stride].copy()
-    write_safetensors(path, golden, meta)
+    layers, strides = sampled(taps)
+    write_safetensors(path, {**golden, **layers}, {**meta, **strides})
     torch.set_default_dtype(torch.float32)
 
 

@@ -19,7 +19,7 @@ from compressor_data import Crops, measured_frames  # noqa: E402
 from compressor_model import COMMON, RATES, Compressor, compression_rate  # noqa: E402
 from compressor_optimiser import Muon  # noqa: E402
 from sources import VALIDATION_CLIPS  # noqa: E402
-from train import keep_freed_memory  # noqa: E402
+from train import follow, keep_freed_memory  # noqa: E402
 
 
 #: Of the steps: after a third of it quantisation begins, and another whole later everything is quantised.
@@ -93,10 +93,7 @@ class Run:
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
-        decay = min(0.99, (self.step + 1) / (self.step + 10))
-        with torch.no_grad():
-            for mean, new in zip(self.average.state_dict().values(), self.net.state_dict().values()):
-                mean.lerp_(new, 1 - decay)
+        follow(self.average, self.net, self.step, 0.99)
         self.step += 1
         return float(loss.detach()), float(F.mse_loss(out.detach(), x)), float(commitment.detach())
 

@@ -24,7 +24,7 @@ from compressor_export import load, weights_path  # noqa: E402
 from compressor_model import Compressor, VectorQuantiser  # noqa: E402
 from compressor_train import Run, learning_rate, loss_of, validate  # noqa: E402
 from sources import VALIDATION_CLIPS  # noqa: E402
-from train import keep_freed_memory  # noqa: E402
+from train import follow, keep_freed_memory  # noqa: E402
 
 SYMMETRIES = 8  # 0-3: quarter turns anticlockwise; 4-7: the same of the mirror image
 MIRROR = 4
@@ -122,11 +122,9 @@ class Rival(Run):
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
-        decay = min(0.99, (self.step + 1) / (self.step + 10))
-        with torch.no_grad():
-            for mean, new in zip(self.average.state_dict().values(), self.net.state_dict().values()):
-                mean.lerp_(new, 1 - decay)
-            if options.action == "orbits":  # a mean of codebooks that move is still closed
+        follow(self.average, self.net, self.step, 0.99)
+        if options.action == "orbits":  # a mean of codebooks that move is still closed
+            with torch.no_grad():
                 self.average.quantiser.codebook.copy_(self.net.quantiser.codebook)
         self.step += 1
         return float(loss.detach()), float(F.mse_loss(out.detach(), wanted)), float(apart.detach())

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from classes import CLASSES
-from model import INPUT, MEAN, STD, MotionNet, normalise, write_safetensors
+from model import INPUT, MEAN, STD, MotionNet, normalise, sampled, write_safetensors
 from sources import MODEL_FPS
 
 VERSION = "1"
@@ -67,13 +67,10 @@ def write_golden(path, tensors, frames=4):
                 "padding": "symmetric", "classes": str(len(CLASSES)),
                 "input": f"video {list(video.shape)} a drifting grating, stored here",
                 "weights": f"weights/kinema-motion.safetensors, version {VERSION}", "arithmetic": "f64, stored as f32"}
-    for name, tap in taps.items():
-        value = np.ascontiguousarray(tap.numpy()).astype(np.float32)
-        stride = max(1, value.size // 1000) | 1
-        metadata[f"stride:{name}"], metadata[f"shape:{name}"] = str(stride), json.dumps(list(value.shape))
-        golden[name] = value.reshape(-1)[::stride].copy()
+    layers, strides = sampled(taps)
+    golden.update(layers)
     golden["head"] = golden["logits"] = logits.numpy().astype(np.float32)
-    write_safetensors(path, golden, metadata)
+    write_safetensors(path, golden, {**metadata, **strides})
 
 
 def main():

@@ -199,6 +199,17 @@ def read_safetensors(path):
     return tensors, meta
 
 
+def sampled(taps):
+    """Layers' outputs, each an evenly strided sample in f32, and the metadata that say so; the layout is that of tools/reference/export_golden.py."""
+    tensors, metadata = {}, {}
+    for name, tap in taps.items():
+        value = np.ascontiguousarray(tap.numpy()).astype(np.float32)
+        stride = max(1, value.size // 1000) | 1
+        metadata[f"stride:{name}"], metadata[f"shape:{name}"] = str(stride), json.dumps(list(value.shape))
+        tensors[name] = value.reshape(-1)[::stride].copy()
+    return tensors, metadata
+
+
 def write_safetensors(path, tensors, metadata):
     """Writes numpy arrays (float32 or float16) with string metadata; the header is padded to 8 bytes."""
     header, chunks, offset = {"__metadata__": metadata}, [], 0

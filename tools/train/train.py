@@ -113,12 +113,18 @@ class Run:
         (loss + self.options.flow * local).backward()
         torch.nn.utils.clip_grad_norm_(self.optimiser.parameters, 5.0)
         self.optimiser.step(learning_rate(self.step, self.options.steps, self.options.rate))
-        decay = min(0.997, (self.step + 1) / (self.step + 10))
-        with torch.no_grad():
-            for mean, new in zip(self.average.state_dict().values(), self.net.state_dict().values()):
-                mean.lerp_(new, 1 - decay)
+        follow(self.average, self.net, self.step, 0.997)
         self.step += 1
         return float(loss.detach()), float(local.detach())
+
+
+@torch.no_grad()
+def follow(average, net, step, longest):
+    """Moves the running mean of a network's weights and statistics towards it; young means follow faster."""
+    decay = min(longest, (step + 1) / (step + 10))
+    for mean, new in zip(average.state_dict().values(), net.state_dict().values()):
+        if mean.is_floating_point():
+            mean.lerp_(new, 1 - decay)
 
 
 def keep_freed_memory():
