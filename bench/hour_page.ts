@@ -57,7 +57,7 @@ export async function open({ clips, weightsUrl, weightsName, frames, size, fps }
   const description = await storeDescription(weights, { size, fps, source });
   const gpu = await openGpu();
   const gpuBytes = countBytes(gpu.device);
-  const encoder = await FrameEncoder.create(gpu, weights, { frames: FRAMES, size });
+  const encoder = await FrameEncoder.create(gpu, weights, { frames: FRAMES, size, runs: Math.ceil(frames / FRAMES) });
   const decoder = await FrameDecoder.create(gpu, weights, { steps: STEPS, height: size, width: size });
   job = { gpu, gpuBytes, video, encoder, decoder, codes: null };
   return { adapter: gpu.adapter, description, steps: Math.ceil(frames / compressorOf(weights).time) };

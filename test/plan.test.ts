@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { type Graph, GraphBuilder, type Value, wantedTensors } from "../src/core/graph.ts";
 import type { Caps } from "../src/core/op.ts";
-import { BINDING_ALIGNMENT, type Plan, plan, printPlan } from "../src/core/plan.ts";
+import { BINDING_ALIGNMENT, type Plan, type PlanOptions, plan, printPlan } from "../src/core/plan.ts";
 import { channels, elements, roundUp, tensor } from "../src/core/tensor.ts";
 import { buildModel, MODEL_NAMES, type ModelDescription } from "../src/models/index.ts";
 import { unit } from "../src/models/layers.ts";
@@ -146,6 +146,30 @@ describe("a small plan", () => {
         3  features  mean  x [2, 6, 5, 8] @11776  y [2, 8] @0
       activations 0.01 MB planned, 0.01 MB lower bound, 0.02 MB naive; states 0.00 MB, weights 0.00 MB"
     `);
+  });
+});
+
+describe("runs that are foreseen", () => {
+  it("a graph of which many are gets larger tiles, and answers the same bits", async () => {
+    const g = new GraphBuilder("often");
+    g.output("y", conv(g, "conv", g.input("x", tensor(1, 9, 11, 8)), 32, 3));
+    const graph = g.build();
+    const tiles = (options?: PlanOptions) =>
+      plan(graph, { ...CPU, subgroups: true }, options).steps.map(({ dispatch }) => [
+        dispatch.consts.ROWS,
+        dispatch.consts.COLS,
+      ]);
+    expect([tiles(), tiles({ runs: 1e4 }), tiles({ runs: 1e5 })]).toEqual([[[4, 4]], [[8, 4]], [[8, 8]]]);
+    const x = new Random(5).normal(9 * 11 * 8);
+    const answers = [];
+    for (const runs of [1, 1e4, 1e5]) {
+      using session = await createSession(fixture.as("cpu"), graph, weightsOf(graph), { runs });
+      poison(session);
+      answers.push((await session.run({ x })).y);
+    }
+    expect(answers[0]!.every((v) => Number.isFinite(v))).toBe(true);
+    expect(answers[1]).toEqual(answers[0]);
+    expect(answers[2]).toEqual(answers[0]);
   });
 });
 

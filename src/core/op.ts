@@ -9,7 +9,7 @@ export interface Caps {
   readonly f16: boolean;
   readonly subgroups: boolean;
   readonly timestamps: boolean;
-  /** Multiply-accumulates of a run of the whole graph: larger tiles take longer to compile. Set by plan(). */
+  /** Multiply-accumulates of the whole graph in all runs that are foreseen: larger tiles take longer to compile. Set by plan(). */
   readonly macs?: number;
   /** How the weights of matrix products are kept; asked for by the caller. Default f32. */
   readonly weights?: WeightForm;

@@ -45,6 +45,8 @@ export interface Plan {
 export interface PlanOptions {
   /** false: no two temps share memory; the answers must be the same bit for bit. Default true. */
   readonly reuse?: boolean;
+  /** How many runs will follow each other, about: kernels that take longer to compile may pay. Default 1. */
+  readonly runs?: number;
 }
 
 /** A set of values in one piece of memory (a residual and the sum that replaces it) and the steps it is alive in. */
@@ -58,7 +60,7 @@ interface Lease {
 
 /** Lowers every node and gives every temp a place. Pure: the same graph and caps give the same plan. */
 export function plan(graph: Graph, caps: Caps, options: PlanOptions = {}): Plan {
-  const sized = { macs: countMacs(graph), ...caps };
+  const sized = { macs: countMacs(graph) * (options.runs ?? 1), ...caps };
   const steps = graph.nodes.flatMap((node) =>
     node.op.lower({ ...node.inputs, ...node.outputs }, node.attrs, sized).map((dispatch): Step => ({ node, dispatch })),
   );

@@ -85,8 +85,8 @@ export interface MatmulValues {
 const WORKGROUP = { cpu: 16, gpu: kernels.matmul.consts.WG };
 
 /**
- * Multiply-accumulates of a graph's run from which tiles of twice the size, and again of twice, are worth the time that they take to
- * compile, which doubles too: about 0.5 and 4 s of a software adapter on two cores.
+ * Multiply-accumulates of all runs from which tiles of twice the size, and again of twice, are worth the time that they take to compile,
+ * which doubles too: about 0.5 and 4 s of a software adapter on two cores.
  */
 const LARGE = 1e9;
 const HUGE = 8e9;

@@ -54,6 +54,7 @@ export async function openCompression(
   const encoder = await FrameEncoder.create(gpu, checkpoint, {
     frames: FRAMES,
     size,
+    runs: Math.ceil(video.frameCount / FRAMES),
     onProgress: preparing(report),
   });
   const close = () => {

@@ -69,6 +69,7 @@ export async function openDecoding(args: OpenDecodingArgs, report: Report, signa
     steps: STEPS,
     width,
     height,
+    runs: Math.ceil((range.to - range.from) / STEPS),
     onProgress: preparing(report),
   });
   current = pieces(reader, track, decoder, codec, range);
