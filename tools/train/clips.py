@@ -6,7 +6,7 @@ from classes import CAMERA_COUNT, CAMERA_STILL, IGNORE, STILL
 from paths import camera_path, subject_path
 from render import carry, encode, expose, place, poses_of, recolour
 
-SIZE = 128  # of the rendered clips; the network sees INPUT
+SIZE = 128  # of the rendered clips unless told otherwise; the network sees INPUT
 JUDGED = 7  # a window of 8 frames is judged at its last
 #: How often a clip is still, shake, one of the eight directions, one of the six subject motions.
 _SHARES = np.array([0.24] + [0.042] * 8 + [0.05] + [0.0625] * 6)
@@ -100,55 +100,56 @@ def _steps_for(random, label, count, steady):
 RESTING = 0.03  # less of the picture than this changes by itself in a scene that stands still
 
 
-def _background(random, footage, poses, count, plain, least, calm):
+def _background(random, footage, poses, count, plain, least, calm, detail):
     """The view carried along the path [count, size, size, 3], and the share of it that moves by itself [count]."""
     while True:
         frames, view = _view(random, footage, poses, count, plain, least)
         size = int(random.choice([128, 160, 192, 224, 256], p=[0.3, 0.25, 0.2, 0.15, 0.1]))
-        clip = recolour(random)(carry(random, frames, poses, view, size))
+        clip = recolour(random)(carry(random, frames, poses, view, int(size * detail)))
         busy = own_motion(clip)
         if not calm or busy.max() <= RESTING:
             return clip, busy
 
 
-def make_clip(random, footage, count, label=None, steady=False, harsh=True, calm=False):
-    """One clip [count, SIZE, SIZE, 3] uint8 RGB with its labels [count].
+def make_clip(random, footage, count, label=None, steady=False, harsh=True, calm=False, side=SIZE, detail=1.0):
+    """One clip [count, side, side, 3] uint8 RGB with its labels [count].
 
     `steady` gives test clips: one clear motion from first to last, no change of motion. `harsh` lets in
     views without structure, strong noise, rates at which the codec itself invents motion, and something
     that moves across in front of a moving camera. `calm` puts subjects in front of scenes that stand still only.
+    Views are made for SIZE pixels; `detail` times as fine, they are sharp at a larger `side`.
     """
     label = int(random.choice(len(_SHARES), p=_SHARES / _SHARES.sum())) if label is None else label
     if label == STILL and not steady and random.random() < 0.35:
-        return _unaltered(random, footage, count)
+        return _unaltered(random, footage, count, side)
     steps, labels = _steps_for(random, label, count, steady)
     poses = poses_of(steps, random.uniform(-0.15, 0.15) if random.random() < 0.7 else 0.0)
     least = 0.5 if not harsh else 0.0 if random.random() < 0.1 else 0.3
     subject = label >= CAMERA_COUNT
-    clip, busy = _background(random, footage, poses, count, label == STILL or subject, least, calm and subject)
+    clip, busy = _background(random, footage, poses, count, label == STILL or subject, least, calm and subject, detail)
     if subject or (harsh and random.random() < (0.2 if steady or label != STILL else 0.45)):
         clip, labels = _with_subject(random, footage, clip, labels, label, steady)
     resting = (labels == STILL) & (steps_are_quiet(steps)) & (busy > RESTING)
     labels = np.where(resting, CAMERA_STILL, labels)
     clip = encode(random, expose(random, clip, harsh), harsh)
     method = cv2.INTER_AREA if random.random() < 0.6 else cv2.INTER_LINEAR
-    return np.stack([cv2.resize(frame, (SIZE, SIZE), interpolation=method) for frame in clip]), labels
+    return np.stack([cv2.resize(frame, (side, side), interpolation=method) for frame in clip]), labels
 
 
-def _unaltered(random, footage, count):
+def _unaltered(random, footage, count, side):
     """Footage as it is: the centre square of a still camera's clip, half of the time recompressed."""
     frames = footage.base(random, count)
     height, width = frames[0].shape[:2]
-    side, left = min(height, width), random.integers(0, max(1, width - min(height, width)))
-    left = left if random.random() < 0.5 else (width - side) // 2
-    clip = np.stack([np.ascontiguousarray(frame[:side, left:left + side]) for frame in frames])
+    cut, left = min(height, width), random.integers(0, max(1, width - min(height, width)))
+    left = left if random.random() < 0.5 else (width - cut) // 2
+    clip = np.stack([np.ascontiguousarray(frame[:cut, left:left + cut]) for frame in frames])
     labels = np.where(own_motion(clip) > RESTING, CAMERA_STILL, STILL)
     labels[0] = IGNORE
     if random.random() < 0.5:
         size = int(random.choice([128, 192, 256]))
         clip = encode(random, np.stack([cv2.resize(f, (size, size), interpolation=cv2.INTER_AREA) for f in clip]))
     method = cv2.INTER_AREA if random.random() < 0.6 else cv2.INTER_LINEAR
-    return np.stack([cv2.resize(frame, (SIZE, SIZE), interpolation=method) for frame in clip]), labels
+    return np.stack([cv2.resize(frame, (side, side), interpolation=method) for frame in clip]), labels
 
 
 def steps_are_quiet(steps):

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import torch
 
-import clips as renderer
 from classes import IGNORE
+from clips import make_clip
 from compressor_export import load, weights_path
 from dataset import _SPLIT_SEED, recoloured, turned
 from sources import Footage
@@ -27,10 +27,6 @@ UNKNOWN = 99.0
 FINER = 1.5
 
 
-def _finer(carry):
-    return lambda random, frames, poses, view, size: carry(random, frames, poses, view, int(size * FINER))
-
-
 def path_of(work, kind, split, index, end):
     return os.path.join(work, kind, f"{split}-{index:04d}.{end}")
 
@@ -43,13 +39,10 @@ def clips_of(data, cache, work, split, index, seed=0):
         random = np.random.default_rng([seed, _SPLIT_SEED[split], index, SIZE])
         footage = Footage(data, cache, split)
         clips, labels = np.empty((SHARD, FRAMES, SIZE, SIZE, 3), np.uint8), np.empty((SHARD, FRAMES), np.int64)
-        kept = renderer.SIZE, renderer.carry
-        renderer.SIZE, renderer.carry = SIZE, _finer(renderer.carry)
         for i in range(SHARD):
             # Test clips hold every class equally often, in one clear motion each, as in dataset.py.
             label = None if split == "train" else i % 16
-            clips[i], labels[i] = renderer.make_clip(random, footage, FRAMES, label, split != "train", split in ("train", "hard"), split == "test")
-        renderer.SIZE, renderer.carry = kept
+            clips[i], labels[i] = make_clip(random, footage, FRAMES, label, split != "train", split in ("train", "hard"), split == "test", SIZE, FINER)
         np.save(path_of(work, "clips", split, index, "labels"), labels)
         np.save(target + ".part.npy", clips)
         os.replace(target + ".part.npy", target)
