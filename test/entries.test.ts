@@ -20,7 +20,7 @@ describe("the package's entries", () => {
   it("are all built, each with the types of its source", async () => {
     const typed: string[] = read("tsconfig.types.json").files;
     const exported = Object.entries<{ types: string; default: string }>(read("package.json").exports);
-    expect(exported.map(([name]) => name)).toEqual([".", "./labels", "./store", "./compressor"]);
+    expect(exported.map(([name]) => name)).toEqual([".", "./labels", "./store", "./compressor", "./augment"]);
     for (const [name, { types, default: script }] of exported) {
       const source = types.replace("./dist/types/", "src/").replace(/\.d\.ts$/, ".ts");
       expect(typed).toContain(source);

@@ -60,7 +60,7 @@ const RULES: readonly (readonly [from: RegExp, allowed: RegExp])[] = [
   [/^host\//, /^(core\/|store\/|weights\/|node:|webgpu$|puppeteer-core$)/],
   [/^cli\//, /./],
   [
-    /^(augmenter|ceilings|classifier|codes_classifier|compare|compressor|explain|moments|precision|profile|run|timeline|tune)\.ts$/,
+    /^(augmenter|ceilings|classifier|codes_classifier|compare|compressor|explain|latent_transform|moments|precision|profile|run|timeline|tune)\.ts$/,
     /^(?!host\/|cli\/|index\.ts|node:)/,
   ],
   [/^kernels\.gen\.ts$/, /^$/],

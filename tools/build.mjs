@@ -14,7 +14,7 @@ const BROWSER = { ...COMMON, platform: "browser", minify: true, sourcemap: true,
 
 /**
  * The bundles by name. The library is split: what it imports on demand (the torch readers) is a file of its own beside it,
- * index-torch.js, and what both need a third, index-chunk.js. Store and compressor, which an app uses together, share their chunks,
+ * index-torch.js, and what both need a third, index-chunk.js. Store, compressor and augmenter, which an app uses together, share their chunks,
  * codes-*.js. Only the command line may use Node; the library and the page must build for a browser.
  */
 const BUNDLES = {
@@ -22,7 +22,7 @@ const BUNDLES = {
   labels: { ...BROWSER, entryPoints: ["src/labels/index.ts"] },
   "[name]": {
     ...BROWSER,
-    entryPoints: ["src/entries/store.ts", "src/entries/compressor.ts"],
+    entryPoints: ["src/entries/store.ts", "src/entries/compressor.ts", "src/entries/augment.ts"],
     splitting: true,
     chunkNames: "codes-[hash]",
   },

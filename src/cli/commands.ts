@@ -1,3 +1,4 @@
+import { augmentCommand } from "./augment.ts";
 import { classifyCommand } from "./classify.ts";
 import type { Command } from "./command.ts";
 import { compressCommand } from "./compress.ts";
@@ -24,4 +25,5 @@ export const commands: readonly Command[] = [
   infoCommand,
   cutCommand,
   searchCommand,
+  augmentCommand,
 ];

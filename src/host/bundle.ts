@@ -17,6 +17,9 @@ export const shippedCompressor = (rate: string): string | null => shipped(`kinem
 /** Path of the network that ships for the codes of a rate; null where there is none, or it was left out. */
 export const shippedMotionCodes = (rate: string): string | null => shipped(`kinema-motion-codes-${rate}`);
 
+/** Path of the augmentation network that ships for the codes of a rate; null where there is none, or it was left out. */
+export const shippedAugmenter = (rate: string): string | null => shipped(`kinema-augment-${rate}`);
+
 function shipped(name: string): string | null {
   const places = ["../weights", "../../weights"].map((folder) => `${folder}/${name}.safetensors`);
   return places.map((place) => fileURLToPath(new URL(place, import.meta.url))).find((path) => existsSync(path)) ?? null;

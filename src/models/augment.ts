@@ -3,7 +3,8 @@ import { type Graph, GraphBuilder, type Value } from "../core/graph.ts";
 import { extent, tensor } from "../core/tensor.ts";
 import { attention, GELU_TANH, LINEAR, layerNorm, matmul, RELU, tokens } from "../ops/index.ts";
 import type { Activation } from "../ops/matmul.ts";
-import type { AugmenterShape } from "../weights/types.ts";
+import type { AugmenterShape, Quantiser } from "../weights/types.ts";
+import { CODEBOOK, quantise } from "./codebooks.ts";
 import { linear, vector } from "./layers.ts";
 import { norm } from "./transformer.ts";
 
@@ -15,11 +16,12 @@ const READER = { channels: 64, layers: 3 };
 const EPSILON = 1e-5;
 
 /**
- * `latent` [steps, sites, channels], the vectors where each site's content comes from, and `description` [steps, sites, 8] -> `change` [steps, sites,
- * channels], which is to be added to them. An MLP reads the description into half of a site's channels, a linear layer the latent into the other half,
- * positions are added; pre-norm layers attend over time, then over space, and end in an MLP.
+ * `latent` [steps, sites, channels], the vectors where each site's content comes from, and `description` [steps, sites, 8] -> `changed` [steps, sites,
+ * channels], those of the changed picture, and, given its compressor's quantiser, `codes` [steps, sites, codebooks]. An MLP reads the description into
+ * half of a site's channels, a linear layer the latent into the other half, positions are added; pre-norm layers attend over time, then over space, and
+ * end in an MLP; what comes out is added to the latent.
  */
-export function buildAugmenter(shape: AugmenterShape): Graph {
+export function buildAugmenter(shape: AugmenterShape, quantiser?: Quantiser): Graph {
   const { steps, sites, latent, half, hidden } = shape;
   const width = 2 * half;
   const g = new GraphBuilder("augment");
@@ -65,6 +67,8 @@ export function buildAugmenter(shape: AugmenterShape): Graph {
     const wide = product(`${name}.up`, normed(`${name}.norm`, x), hidden, { activation: GELU_TANH });
     x = product(`${name}.down`, wide, width, { residual: x });
   }
-  g.output("change", product("leave", normed("norm", x), latent));
+  const changed = product("leave", normed("norm", x), latent, { residual: z });
+  g.output("changed", changed);
+  if (quantiser) g.output("codes", quantise(g, "quantise", changed, quantiser, CODEBOOK));
   return g.build();
 }

@@ -9,6 +9,9 @@ import type { Quantiser } from "../weights/types.ts";
 
 export type { Quantiser };
 
+/** The tensor of a compressor's codebooks, [codebooks, codes, dim]; a scalar quantiser has none. */
+export const CODEBOOK = "quantiser.codebook";
+
 /** A 1x1 convolution of a checkpoint: weight [out, in, 1, 1] and bias [out]. */
 export interface Projection {
   readonly weight: string;

@@ -4,7 +4,7 @@ import { type Graph, GraphBuilder, type Value } from "../core/graph.ts";
 import { channels, tensor } from "../core/tensor.ts";
 import { conv2d, conv3d, convTranspose, LINEAR, pad, RELU, relu } from "../ops/index.ts";
 import type { CompressorShape } from "../weights/types.ts";
-import { embedCodes, quantise, quantiserChannels } from "./codebooks.ts";
+import { CODEBOOK, embedCodes, quantise, quantiserChannels } from "./codebooks.ts";
 import { conv, convFilters, transposed, transposedFilters } from "./filters.ts";
 
 /** What a compressor's graph is built for. */
@@ -18,8 +18,6 @@ export interface CompressorGraph {
   /** The decoder reads the words of a store's chunk, codes of so many bits, in the place of numbers. */
   readonly packedBits?: number;
 }
-
-const CODEBOOK = "quantiser.codebook";
 
 /** Channels of the layers from the picture inwards: 3, C / 2^(n - 1), ..., C. */
 const widths = ({ channels: top, layers }: CompressorShape): number[] => [
