@@ -86,6 +86,15 @@ it("a compressor, and what reads its codes, cost a page at most 52 kB gzip", asy
   expect(atOnce.flatMap(({ inputs }) => inputs).filter((file) => /mediabunny|\/(host|cli)\//.test(file))).toEqual([]);
 });
 
+it("what changes pictures in their codes costs a page at most 44 kB gzip", async () => {
+  const scripts = await bundle("src/entries/augment.ts");
+  const atOnce = [...withNeeds(scripts, "augment.js")].map((name) => scripts.get(name)!);
+  expect(atOnce.reduce((sum, { gzip }) => sum + gzip, 0)).toBeLessThanOrEqual(44_000);
+  expect(atOnce.flatMap(({ inputs }) => inputs).filter((file) => /mediabunny|\/(host|cli|video)\//.test(file))).toEqual(
+    [],
+  );
+});
+
 it("the built library opens a torch file: what it fetches for that lies beside it", async () => {
   // test/setup built it.
   const { openCheckpoint, fromBytes, KinemaError } = await import(new URL("../dist/index.js", import.meta.url).href);

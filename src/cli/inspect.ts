@@ -1,5 +1,6 @@
 /** `kinema inspect FILE [--json]`: what a weight file holds, from its header alone. */
 import { fileSource } from "../host/file_source.ts";
+import { AUGMENTER, recogniseAugmenter } from "../weights/augmenter.ts";
 import type { Checkpoint, TensorInfo } from "../weights/checkpoint.ts";
 import { openCheckpoint } from "../weights/checkpoint.ts";
 import { COMPRESSOR, compressionRate, pixelsPerCode, recogniseCompressor } from "../weights/compressor.ts";
@@ -7,7 +8,7 @@ import { MOTION_CODES, recogniseMotionCodes } from "../weights/motion_codes.ts";
 import type { Recognised, Transformer } from "../weights/recognise.ts";
 import { recognise } from "../weights/recognise.ts";
 import { framesPerLatent, pixelsPerLatent } from "../weights/taesd.ts";
-import type { CompressorShape, LatentHalf, MotionCodesShape, Quantiser } from "../weights/types.ts";
+import type { AugmenterShape, CompressorShape, LatentHalf, MotionCodesShape, Quantiser } from "../weights/types.ts";
 import { printable } from "./printable.ts";
 
 /**
@@ -91,10 +92,7 @@ function asText(checkpoint: Checkpoint, recognised: Recognised): string {
     lines.push([`  ${dtype}`, `${count.tensors}, ${count.bytes} bytes`]);
   }
   if (checkpoint.missingBytes > 0) lines.push(["truncated", truncation(checkpoint, tensors)]);
-  const [compressor, onCodes] = [recogniseCompressor(checkpoint), recogniseMotionCodes(checkpoint)];
-  lines.push(
-    ...(compressor ? compressorLines(compressor) : onCodes ? motionCodesLines(onCodes) : modelLines(recognised)),
-  );
+  lines.push(...(ownLines(checkpoint) ?? modelLines(recognised)));
   for (const [key, value] of Object.entries(checkpoint.metadata)) lines.push([`  ${printable(key)}`, printable(value)]);
   const labels = lines.map(([label]) => (label === "" ? "" : `${label}:`));
   const width = labels.reduce((widest, label) => Math.max(widest, label.length), 0);
@@ -152,6 +150,15 @@ function transformerLines(t: Transformer): [string, string][] {
   return lines;
 }
 
+/** What a file of one of Kinema's own networks around codes says; null for any other. */
+function ownLines(checkpoint: Checkpoint): [string, string][] | null {
+  const [compressor, onCodes] = [recogniseCompressor(checkpoint), recogniseMotionCodes(checkpoint)];
+  const augmenter = recogniseAugmenter(checkpoint);
+  if (compressor) return compressorLines(compressor);
+  if (onCodes) return motionCodesLines(onCodes);
+  return augmenter && augmenterLines(augmenter);
+}
+
 const codesText = (q: Quantiser): string =>
   q.kind === "vq" ? `${q.codebooks} x ${q.codes} vectors of ${q.dim}` : `levels ${q.levels.join(" x ")}`;
 
@@ -162,6 +169,15 @@ function motionCodesLines({ backbone, widths, blocks, classes, quantiser }: Moti
     ["stages", `widths ${widths.join(" ")}, blocks ${blocks.join(" ")}`],
     ["reads", `codes: ${codesText(quantiser)}`],
     ["classes", String(classes)],
+  ];
+}
+
+/** A network that changes what a compressor's codes show. */
+function augmenterLines({ steps, sites, latent, half, heads, layers, hidden }: AugmenterShape): [string, string][] {
+  return [
+    ["model", AUGMENTER],
+    ["layers", `${layers}, width ${2 * half}, ${heads} heads, hidden ${hidden}`],
+    ["sees", `vectors of ${latent}: ${steps} steps of ${Math.sqrt(sites)} x ${Math.sqrt(sites)} sites`],
   ];
 }
 

@@ -55,6 +55,13 @@ describe("kinema augment", () => {
     expect(existsSync(out)).toBe(false);
   });
 
+  it("kinema inspect tells its network", async () => {
+    const { stdout } = await kinema("inspect", weights);
+    expect(stdout).toMatch(
+      /^model: +kinema-augment\nlayers: +1, width 16, 2 heads, hidden 12\nsees: +vectors of 16: 2 steps of 4 x 4 sites$/m,
+    );
+  });
+
   it("a store without codes, and a file that is there, are refused", async () => {
     await expectRefusal(
       ["augment", empty, files.path("none.kvc"), "--flip", "--weights", weights],
