@@ -68,12 +68,15 @@ function count(text: string | undefined, name: keyof typeof LIMITS): number {
 }
 
 /**
- * What `--beside` writes: results join a report of the same adapter, place and commit, and replace any other, so that a long
- * comparison can be made case by case, and stand in one file with the kernels and models.
+ * What `--json` writes: a report joins one of the same adapter, place and commit, and replaces any other. Rivals join those on file, so that a
+ * long comparison can be made case by case, and stand in one file with the kernels and models; those of a run replace all on file, as shares of a
+ * ceiling belong to the ceilings of their run.
  */
 export function joinReport(before: Report | null, report: Report): Report {
   const same = before && (["adapter", "browser", "commit"] as const).every((key) => before[key] === report[key]);
-  return same ? withRivals({ ...before, date: report.date }, report.rivals) : report;
+  if (!same) return report;
+  const timed = report.kernels.length + report.models.length > 0;
+  return withRivals(timed ? { ...report, rivals: before.rivals } : { ...before, date: report.date }, report.rivals);
 }
 
 function earlier(file: string): Report | null {
@@ -99,14 +102,12 @@ export async function benchCommand(given: readonly string[], around: Surrounding
       return;
     }
     if (flags.json) await checkPlace(flags.json, "--json"); // before minutes of work, not behind them
-    const keep = (report: Report) => {
-      if (flags.json) writeFileSync(flags.json, `${JSON.stringify(report, null, 1)}\n`);
+    const before = flags.json ? earlier(flags.json) : null;
+    const keep = (made: Report) => {
+      if (flags.json) writeFileSync(flags.json, `${JSON.stringify(joinReport(before, made), null, 1)}\n`);
     };
-    const before = rivals && flags.json ? earlier(flags.json) : null;
     const report = rivals
-      ? await around.beside!({ cases: flags.case, rivals, commit, ...flags.limits }, progress, (made) =>
-          keep(joinReport(before, made)),
-        )
+      ? await around.beside!({ cases: flags.case, rivals, commit, ...flags.limits }, progress, keep)
       : await around.hosts[flags.on]!({ cases: flags.case, quick: flags.quick, tuned: flags.tune, commit }, progress);
     console.log(printReport(report));
     if (!rivals) keep(report);

@@ -1,7 +1,7 @@
 // An hour of video through everything: decoded, encoded, stored on disc, read again anywhere.
 //   npm run bench:hour [-- --minutes 60 --rate 192 --size 256 --seeks 20 --out FILE.kvc --json F]
 // The source is the real clips of ../shared/data (KINEMA_DATA) in a loop, or the bundled clip where they are not. Broken off, it goes on
-// where FILE.kvc ends; without --out nothing is kept.
+// where FILE.kvc ends; without --out nothing is kept. Ends with exit code 1 where a criterion of an hour is not met.
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -17,12 +17,13 @@ import { launchBrowser } from "../src/host/chromium.ts";
 import { fileSource } from "../src/host/file_source.ts";
 import { openPage, type Page } from "../src/host/page.ts";
 import { nodeStoreFile } from "../src/host/store_file.ts";
-import { bitsOf, type CodesTrack, framesPerStep, sitesOf, stepRate } from "../src/store/description.ts";
+import { bitsPerStep, type CodesTrack, framesPerStep, stepRate } from "../src/store/description.ts";
 import { type Codes, createStore, openStore } from "../src/store/index.ts";
 import type { Look, OpenArgs, Opened } from "./hour_page.ts";
+import { inWords, ofTheHour, type Verdict } from "./verdicts.ts";
 
 /** What is alive, in bytes, after a collection of garbage. */
-interface Memory {
+export interface Memory {
   readonly node: number;
   readonly page: number;
   readonly gpu: number;
@@ -54,6 +55,7 @@ export interface HourReport {
   readonly rewriting: number;
   readonly opening: number;
   readonly seeks: readonly Seek[];
+  readonly verdicts: readonly Verdict[];
 }
 
 const FPS = 25;
@@ -119,8 +121,10 @@ try {
     console.error(`broken off${flags.out ? `; the same command goes on where ${out} ends` : ""}`);
     process.exitCode = 130;
   } else {
-    const report = { ...recorded, ...(await readAgain(page, opened)) };
+    const measured = { ...recorded, ...(await readAgain(page, opened)) };
+    const report: HourReport = { ...measured, verdicts: ofTheHour(measured) };
     console.log(printed(report));
+    if (!report.verdicts.every(({ met }) => met)) process.exitCode = 1;
     if (flags.json) writeFileSync(flags.json, `${JSON.stringify(report, null, 1)}\n`);
   }
 } finally {
@@ -207,8 +211,8 @@ async function readAgain(page: Page, { description }: Opened) {
     const first = step * framesPerStep(track);
     seeks.push(i < LOOKS ? { ...seek, look: await page.call<Look>("look", { first, codes }) } : seek);
   }
-  const bits = track.codebooks.reduce((sum, book) => sum + bitsOf(book), 0) * sitesOf(track);
-  const bytes = { rans: (await stat(out)).size, packed: (await stat(packed)).size, computed: (steps * bits) / 8 };
+  const computed = (steps * bitsPerStep(track)) / 8;
+  const bytes = { rans: (await stat(out)).size, packed: (await stat(packed)).size, computed };
   return { bytes, rewriting, opening, seeks };
 }
 
@@ -284,5 +288,6 @@ function printed({ adapter, resumed, seconds, memory, bytes, rewriting, opening,
       )}, ${looks.map(({ psnr }) => psnr.toFixed(1)).join(", ")} dB`,
     ],
   ];
+  rows.push(...of.verdicts.map((verdict): [string, string] => ["", inWords(verdict)]));
   return rows.map(([name, text]) => `${name!.padEnd(18)} ${text}`).join("\n");
 }

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { type CodesClassifier, openMotionCodes } from "../src/codes_classifier.ts";
 import { openCompressor, rateOf, runCodes } from "../src/compressor.ts";
+import { fail } from "../src/core/fail.ts";
 import { type Graph, GraphBuilder, wantedTensors } from "../src/core/graph.ts";
 import { elements, tensor } from "../src/core/tensor.ts";
 import type { Gpu } from "../src/gpu/device.ts";
@@ -25,6 +26,8 @@ export interface ArmTiming {
   readonly name: string;
   readonly ms: number;
   readonly cpu: number;
+  /** Times as long as the first arm took in the same round, medians too. */
+  readonly ratio: { readonly ms: number; readonly cpu: number };
 }
 
 /** Steps of a run, two frames each. */
@@ -84,6 +87,25 @@ interface Arm {
 }
 
 /**
+ * The file of the compressor that decodes a track, in a folder of those that ship.
+ * @throws "unsupported" for codes of another compressor, "bad-input" for fewer than fill a run
+ */
+export function decoderFile(
+  store: StoreReader,
+  track: CodesTrack,
+  shape: MotionCodesShape,
+  { folder, source }: { readonly folder: string; readonly source: string },
+): string {
+  const rate = rateOf(track);
+  if (rate === null)
+    fail("unsupported", `${source} is of ${track.model}; the bench decodes what the compressors of weights/ wrote`);
+  const [steps, wanted] = [store.steps(track.name), STEPS * codesPerSite(shape)];
+  if (steps < wanted)
+    fail("bad-input", `${source} has ${steps} steps of codes, a run of the bench takes ${wanted}; give a longer one`);
+  return join(folder, `kinema-compressor-${rate}.safetensors`);
+}
+
+/**
  * Codes lie in memory, pixels on the GPU, for nothing: what reading and entropy decoding take is in the hour's own time, what decoding a video takes is
  * not counted at all.
  */
@@ -93,7 +115,7 @@ export async function timeArms(
   store: StoreReader,
   track: CodesTrack,
   classifier: Pick<CodesClassifier, "fps" | "stepsOfTrack">,
-  { root, rounds }: { readonly root: string; readonly rounds: number },
+  { compressor, rounds }: { readonly compressor: string; readonly rounds: number },
 ): Promise<ArmTiming[]> {
   const shape = recogniseMotionCodes(checkpoint)!;
   const { width, height } = store.description;
@@ -111,8 +133,7 @@ export async function timeArms(
     const random = await openCheckpoint(randomFile("random pixels", wanted, {}));
     const names = new Map([...wanted.keys()].map((name) => [name, name]));
     const pixels = await made(createSession(gpu, graph, openTensors(random, wanted, names)));
-    const file = join(root, "weights", `kinema-compressor-${rateOf(track)}.safetensors`);
-    const half = openCompressor(await openCheckpoint(await fileSource(file)), "decoder", {
+    const half = openCompressor(await openCheckpoint(await fileSource(compressor)), "decoder", {
       frames: FRAMES,
       height,
       width,
@@ -137,7 +158,7 @@ export async function timeArms(
       { name: "pixels -> class", run: () => pixels.run({ image: () => {} }) },
     ];
     const runs = stepRate(store.description, track) / stepsBetween(store.description, classifier) / STEPS;
-    return (await inTurns(arms, rounds)).map(({ name, ms, cpu }) => ({ name, ms: ms * runs, cpu: cpu * runs }));
+    return (await inTurns(arms, rounds)).map((arm) => ({ ...arm, ms: arm.ms * runs, cpu: arm.cpu * runs }));
   } finally {
     for (const session of sessions) session.dispose();
   }
@@ -167,5 +188,12 @@ async function inTurns(arms: readonly Arm[], rounds: number): Promise<ArmTiming[
       times[at]!.ms.push(performance.now() - start);
       times[at]!.cpu.push((user + system) / 1000);
     }
-  return arms.map(({ name }, i) => ({ name, ms: median(times[i]!.ms), cpu: median(times[i]!.cpu) }));
+  const ratio = (i: number, clock: "ms" | "cpu") =>
+    median(times[i]![clock].map((time, round) => time / times[0]![clock][round]!));
+  return arms.map(({ name }, i) => ({
+    name,
+    ms: median(times[i]!.ms),
+    cpu: median(times[i]!.cpu),
+    ratio: { ms: ratio(i, "ms"), cpu: ratio(i, "cpu") },
+  }));
 }

@@ -11,16 +11,16 @@ struct Params {
   queries: u32,  // queries of a sequence
   keys: u32,     // keys of a sequence
   heads: u32,
-  across: u32,   // sequences of a group: their tokens lie beside each other, row by row; 1 where PARTS is 2
+  across: u32,   // sequences of a group: their tokens lie beside each other, row by row; 1 where `parts` is 2
+  parts: u32,    // what kv holds of a token: 3 for query, key and value, 2 for key and value
   scale: f32,    // log2(e) / sqrt(channels of a head)
 }
 
-@group(0) @binding(0) var<storage, read_write> q: array<vec4f>;   // [sequences, queries, heads, HEAD4]; where PARTS is 2
-@group(0) @binding(1) var<storage, read_write> kv: array<vec4f>;  // [groups, keys, across, PARTS, heads, HEAD4]
+@group(0) @binding(0) var<storage, read_write> q: array<vec4f>;   // [sequences, queries, heads, HEAD4]; where `parts` is 2
+@group(0) @binding(1) var<storage, read_write> kv: array<vec4f>;  // [groups, keys, across, parts, heads, HEAD4]
 @group(0) @binding(2) var<storage, read_write> y: array<vec4f>;   // [groups, queries, across, heads, HEAD4]
 @group(0) @binding(3) var<uniform> params: Params;
 
-const PARTS = 3u;   // what kv holds of a token: 3 for query, key and value, 2 for key and value
 const HEAD4 = 16u;  // channels of a head / 4, at most 32
 const KEYS = 16u;   // keys in workgroup memory
 const FETCHED = KEYS * HEAD4;
@@ -42,15 +42,20 @@ fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) id: v
   // The row of the first token; the others follow `across` rows apart.
   let origin = sequence / params.across * params.across * params.keys + sequence % params.across;
   var row = sequence * params.queries + min(query, params.queries - 1u);
-  if (PARTS == 3u) { row = origin + min(query, params.queries - 1u) * params.across; }
+  if (params.parts == 3u) { row = origin + min(query, params.queries - 1u) * params.across; }
   let step = params.heads * HEAD4;
   let channel = head * HEAD4;
 
   var a: array<vec4f, HEAD4>; // registers
   var sum: array<vec4f, HEAD4>; // registers
-  for (var c = 0u; c < HEAD4; c++) { // unroll
-    if (PARTS == 3u) { a[c] = kv[row * PARTS * step + channel + c]; } else { a[c] = q[row * step + channel + c]; }
-    a[c] *= params.scale;
+  if (params.parts == 3u) {
+    for (var c = 0u; c < HEAD4; c++) { // unroll
+      a[c] = params.scale * kv[row * 3u * step + channel + c];
+    }
+  } else {
+    for (var c = 0u; c < HEAD4; c++) { // unroll
+      a[c] = params.scale * q[row * step + channel + c];
+    }
   }
   var top = LOWEST;
   var total = 0.0;
@@ -59,7 +64,7 @@ fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) id: v
     workgroupBarrier();
     for (var i = lane; i < FETCHED; i += WG) {
       let token = origin + params.across * min(begin + i / HEAD4, params.keys - 1u);
-      let at = (token * PARTS + PARTS - 2u) * step + channel + i % HEAD4;
+      let at = (token * params.parts + params.parts - 2u) * step + channel + i % HEAD4;
       k[i] = kv[at];
       v[i] = kv[at + step];
     }

@@ -1,3 +1,4 @@
+import { both } from "./core/both.ts";
 import { fail } from "./core/fail.ts";
 import { type Graph, type TensorSource, wantedTensors } from "./core/graph.ts";
 import { type Explanation, explain, sharesOf } from "./explain.ts";
@@ -203,10 +204,10 @@ export class Classifier {
         "usage",
         `${labels.length} labels for the ${recognised.classes} classes of ${checkpoint.name}; give one a class, in order`,
       );
-    const [session, ingest] = await Promise.all([
+    const [session, ingest] = await both(
       loadSession(gpu, checkpoint, options),
       FrameIngest.create(gpu, { ...options, preprocessing }),
-    ]);
+    );
     return new Classifier(session, ingest, labels);
   }
 

@@ -120,6 +120,8 @@ export class CodesClassifier {
   /** Frames a second that the network was trained on. */
   readonly fps: number;
   readonly #feed: Float32Array<ArrayBuffer>;
+  /** What was called last; what is called next waits for it. */
+  #turn: Promise<unknown> = Promise.resolve();
   /** `changed` of the steps that wait for their run. */
   #waiting: number[] = [];
   #before: Codes | null = null;
@@ -162,10 +164,36 @@ export class CodesClassifier {
   }
 
   /**
-   * The next step of the stream, [stepsOfTrack, codebooks, rows, columns]; the steps that are done by now, in order. A step whose codes are those of
-   * so many steps before that its result must be the last one's is not computed. @throws "bad-input" for another number of codes
+   * The next step of the stream, [stepsOfTrack, codebooks, rows, columns], which is copied; the steps that are done by now, in order. A step whose codes
+   * are those of so many steps before that its result must be the last one's is not computed. Calls take effect in order, awaited or not.
+   * @throws "bad-input" for another number of codes
    */
-  async push(codes: Codes): Promise<CodesStep[]> {
+  push(codes: Codes): Promise<CodesStep[]> {
+    const copy = codes.slice();
+    return this.#inTurn(() => this.#push(copy));
+  }
+
+  /** The steps that wait for a run to fill; the next step is the first of another stream. */
+  flush(): Promise<CodesStep[]> {
+    return this.#inTurn(async () => {
+      const rest = this.#waiting.length > 0 ? await this.#run() : [];
+      this.#forget();
+      return rest;
+    });
+  }
+
+  /** Forgets the stream, and the steps that wait: the next step is the first of another. */
+  reset(): void {
+    this.#inTurn(async () => this.#forget()).catch(() => {}); // a closed session has nothing to forget
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  async #push(codes: Codes): Promise<CodesStep[]> {
     const [all, rows, columns, books] = this.session.plan.graph.inputs.codes!.spec.shape as [
       number,
       number,
@@ -185,12 +213,10 @@ export class CodesClassifier {
     return this.#waiting.length * this.stepsOfTrack === all ? this.#run() : [];
   }
 
-  /** The steps that wait for a run to fill; the next step is the first of another stream. */
-  async flush(): Promise<CodesStep[]> {
-    const rest = this.#waiting.length > 0 ? await this.#run() : [];
-    this.session.reset();
+  #forget(): void {
+    this.#waiting = [];
     [this.#before, this.#last, this.#still] = [null, null, 0];
-    return rest;
+    this.session.reset();
   }
 
   #compare(codes: Codes): number {
@@ -198,7 +224,7 @@ export class CodesClassifier {
     let unlike = 0;
     if (before) for (let i = 0; i < codes.length; i++) if (codes[i] !== before[i]) unlike++;
     this.#still = before && unlike === 0 ? this.#still + 1 : 0;
-    this.#before = codes.slice();
+    this.#before = codes;
     return unlike / codes.length;
   }
 

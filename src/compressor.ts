@@ -1,3 +1,4 @@
+import { both } from "./core/both.ts";
 import { fail } from "./core/fail.ts";
 import { type Graph, type TensorSource, wantedTensors } from "./core/graph.ts";
 import { joined } from "./core/join.ts";
@@ -182,16 +183,17 @@ export class FrameEncoder {
     const shape = compressorOf(checkpoint);
     const { graph, weights } = openCompressor(checkpoint, "encoder", { frames, height: size, width: size }, shape);
     const preprocessing = { resize: size, crop: size, mean: [0, 0, 0], std: [1, 1, 1] } as const;
-    const [session, ingest] = await Promise.all([
+    const [session, ingest] = await both(
       createSession(gpu, graph, weights, options),
       FrameIngest.create(gpu, { form: "reference", preprocessing }),
-    ]);
+    );
     return new FrameEncoder(session, ingest, shape, frames);
   }
 
   /** Takes the next frame; codes once a run is full, as a store keeps them: [steps, codebooks, rows, columns]. */
   async push(frame: Frame, orientation?: Orientation): Promise<Codes | null> {
-    this.#put(frame, this.#filled++, orientation);
+    this.#put(frame, this.#filled, orientation);
+    this.#filled++; // behind what may throw: a frame that was refused has no place
     return this.#filled < this.frames ? null : this.#run(this.frames / this.shape.time);
   }
 

@@ -27,9 +27,14 @@ export function withMomentTracks(description: StoreDescription, numbers: number,
     { kind: "bytes", name: EMBEDDING_TRACK, format: `f16[${numbers}] of ${network}`, every },
     { kind: "bytes", name: TIMELINE_TRACK, format: "application/json", every },
   ];
-  const kept = description.tracks.filter(({ name }) => !added.some((track) => track.name === name));
-  return { ...description, tracks: [...kept, ...added] };
+  return { ...description, tracks: [...withoutMomentTracks(description).tracks, ...added] };
 }
+
+/** A description without the two tracks. */
+export const withoutMomentTracks = (description: StoreDescription): StoreDescription => ({
+  ...description,
+  tracks: description.tracks.filter(({ name }) => name !== EMBEDDING_TRACK && name !== TIMELINE_TRACK),
+});
 
 /** Writes seconds to the two tracks of a store, in chunks. */
 export class MomentWriter {
@@ -68,17 +73,24 @@ function toldOf({ label, score, changed, distance, change }: Second): Told {
   return { label, score: short(score), changed: short(changed), distance: distance && short(distance), change };
 }
 
+/** What is called a second takes so long. */
+const lengthOfSecond = (fps: StoreDescription["fps"]): number => (framesOfSecond(fps) * fps[1]) / fps[0];
+
 /** A second that looks like another: the cosine of their embeddings, -1 to 1. */
 export interface Similar extends Moment {
   readonly similarity: number;
 }
+
+/** A time that was printed may lie so much before the one that was meant: half a hundredth of a second, and what halves of it are off in binary. */
+const ROUNDED = 0.005 + 1e-6;
 
 /** Seconds on each side of a better result in which there is no other. */
 const APART = 2;
 
 /**
  * The seconds most like the one at a time, best first, `count` at most, none of them within two seconds of a better one or of the one that is asked for.
- * One pass over the embeddings, a chunk of them in memory at a time.
+ * One pass over the embeddings, a chunk of them in memory at a time. A time that lies less than half a hundredth before a second means that one, as
+ * times are printed in hundredths.
  * @throws "unsupported" for a store without embeddings, "bad-input" for a time where there are none, and what reading throws
  */
 export async function findSimilar(reader: StoreReader, time: number, count: number, file: string): Promise<Similar[]> {
@@ -86,7 +98,6 @@ export async function findSimilar(reader: StoreReader, time: number, count: numb
   const track = tracks.find(({ name }) => name === EMBEDDING_TRACK);
   const numbers = track?.kind === "bytes" ? Number(/^f16\[(\d{1,5})\]/.exec(track.format)?.[1] ?? 0) : 0;
   if (numbers === 0) fail("unsupported", `${file} has no embeddings; make them once: kinema classify ${file} --index`);
-  const asked = Math.floor((time * fps[0]) / fps[1] / framesOfSecond(fps));
   const rows = async function* (from = 0, to?: number) {
     for await (const { first, steps, payload } of reader.chunks(from, to, EMBEDDING_TRACK)) {
       if (payload.byteLength !== 2 * numbers * steps)
@@ -95,8 +106,10 @@ export async function findSimilar(reader: StoreReader, time: number, count: numb
       for (let i = 0; i < steps; i++) yield { number: first + i, row: values.subarray(i * numbers, (i + 1) * numbers) };
     }
   };
-  let query: Float32Array | null = null;
-  for await (const { number, row } of rows(asked, asked + 1)) if (number === asked) query = row;
+  const [exact, rounded] = [time, time + ROUNDED].map((at) => Math.floor(at / lengthOfSecond(fps))) as [number, number];
+  let [asked, query] = [rounded, null as Float32Array | null];
+  for await (const { number, row } of rows(exact, rounded + 1))
+    if (number === exact || number === rounded) [asked, query] = [number, row];
   if (!query)
     return fail("bad-input", `${file} has no embedding at ${time} s; it has ${reader.steps(EMBEDDING_TRACK)} seconds`);
   const best = new Best((2 * APART + 1) * (count + 1));
@@ -147,7 +160,6 @@ async function momentAt(reader: StoreReader, number: number): Promise<Moment> {
   const told = list[number - (chunk?.first ?? 0)];
   if (!told)
     return fail("bad-file", `the timeline says nothing of second ${number}; make it again: kinema classify --index`);
-  const { fps } = reader.description;
-  const second = (framesOfSecond(fps) * fps[1]) / fps[0];
+  const second = lengthOfSecond(reader.description.fps);
   return { number, from: number * second, to: (number + 1) * second, ...told };
 }

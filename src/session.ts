@@ -42,7 +42,16 @@ export interface SessionOptions extends PlanOptions {
   readonly onProgress?: (progress: { readonly phase: "upload" | "compile"; readonly fraction: number }) => void;
 }
 
+/** Runs that may wait to be read back at one time. */
 const RING = 3;
+
+/** Staging buffers of a run, and the reading of the last run that used them, which settles and never fails. */
+interface Slot {
+  readonly staging: readonly GPUBuffer[];
+  read: Promise<unknown>;
+}
+
+type Answers = Record<string, Float32Array<ArrayBuffer>>;
 
 /**
  * Makes a graph real on a device: plans its memory, packs and uploads the weights, compiles every pipeline in parallel and
@@ -96,8 +105,9 @@ export class Session {
   readonly gpu: Gpu;
   readonly #buffers: SessionBuffers;
   readonly #steps: readonly ReadyStep[];
-  readonly #ring: readonly (readonly GPUBuffer[])[];
-  #next = 0;
+  readonly #ring: readonly Slot[];
+  /** Runs that were submitted. */
+  #runs = 0;
   #queue: Promise<unknown> = Promise.resolve();
   #waiting = 0;
   #closed = false;
@@ -108,7 +118,10 @@ export class Session {
     this.plan = planned;
     this.#buffers = buffers;
     this.#steps = steps;
-    this.#ring = Array.from({ length: RING }, () => stagingBuffers(gpu.device, this.#readings([])));
+    this.#ring = Array.from({ length: RING }, () => ({
+      staging: stagingBuffers(gpu.device, this.#readings([])),
+      read: Promise.resolve(),
+    }));
   }
 
   /** Multiply-accumulates of a run and trained parameters, counted from the graph. */
@@ -123,13 +136,12 @@ export class Session {
   /**
    * One run: fills the inputs, dispatches every step in one pass and one submit, reads the outputs back in their logical
    * shapes (channels last). States advance. A run that was started is finished even if `signal` aborts; its result is dropped.
+   * Of runs that are not awaited up to three are under way at once. Feeds are not copied: they must not change until the promise settles.
    * @throws "bad-input" for a missing, unknown or misshapen feed; "device-lost"; "closed"
    */
-  run(
-    feeds: Readonly<Record<string, Feed>>,
-    options: RunOptions = {},
-  ): Promise<Record<string, Float32Array<ArrayBuffer>>> {
-    return this.#inTurn(() => this.#run(feeds, options));
+  async run(feeds: Readonly<Record<string, Feed>>, options: RunOptions = {}): Promise<Answers> {
+    const { answers } = await this.#inTurn(() => this.#submit(feeds, options));
+    return answers;
   }
 
   /**
@@ -160,10 +172,13 @@ export class Session {
     else this.#inTurn(() => (this.#closed ? undefined : work())).catch(() => {});
   }
 
-  async #run(
+  /** Submits a run. Its answers are read outside of the turn, so that the next run need not wait for them. */
+  async #submit(
     feeds: Readonly<Record<string, Feed>>,
     options: RunOptions,
-  ): Promise<Record<string, Float32Array<ArrayBuffer>>> {
+  ): Promise<{ readonly answers: Promise<Answers> }> {
+    const slot = this.#ring[this.#runs % RING]!;
+    await slot.read;
     this.#open();
     options.signal?.throwIfAborted();
     const { device } = this.gpu;
@@ -171,16 +186,30 @@ export class Session {
     const readings = this.#readings(taps);
     const encoder = device.createCommandEncoder({ label: this.plan.graph.name });
     this.#fill(encoder, feeds);
-    const staging = taps.length === 0 ? this.#ring[this.#next++ % RING]! : stagingBuffers(device, readings);
+    const staging = taps.length === 0 ? slot.staging : stagingBuffers(device, readings);
     const copy = (reading: Reading) => copyOut(encoder, this.#buffers, staging, reading);
     const outputs = Object.keys(this.plan.graph.outputs).length;
     recordSteps(encoder, this.#steps, readings.slice(outputs), copy);
     readings.slice(0, outputs).forEach(copy);
     device.queue.submit([encoder.finish()]);
-    const result = await readBack(this.gpu, staging, readings, () => this.#open());
-    if (taps.length > 0) for (const buffer of staging) buffer.destroy();
-    options.signal?.throwIfAborted();
-    return result;
+    const before = this.#ring[(this.#runs + RING - 1) % RING]!.read;
+    const read = async () => {
+      try {
+        const result = await readBack(this.gpu, staging, readings, () => this.#open());
+        await before; // answers come in the order of runs, whichever is mapped first
+        options.signal?.throwIfAborted();
+        return result;
+      } finally {
+        if (taps.length > 0) for (const buffer of staging) buffer.destroy();
+      }
+    };
+    const answers = read();
+    slot.read = answers.then(
+      () => {}, // keeps no answer alive
+      () => {},
+    );
+    this.#runs++;
+    return { answers };
   }
 
   /** Records a run's dispatches into the caller's encoder: one submit a frame for the app and Kinema. Inputs are the caller's to fill (see {@link range}). */
@@ -236,7 +265,7 @@ export class Session {
     if (this.#closed) return;
     this.#closed = true;
     this.#buffers.destroy();
-    for (const buffer of this.#ring.flat()) buffer.destroy();
+    for (const buffer of this.#ring.flatMap(({ staging }) => staging)) buffer.destroy();
   }
 
   [Symbol.dispose](): void {

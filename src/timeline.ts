@@ -72,7 +72,8 @@ export interface WatchOptions {
 
 /**
  * The seconds of a store's track of codes, in order, as a network sees them: every step, or every k-th where the video has k times the frames a second
- * that the network was trained on. The stream's first step, which has no past, counts only where it is alone in its second.
+ * that the network was trained on. The stream's first step, which has no past, counts only where it is alone in its second. However it ends, the next
+ * steps that the classifier takes are those of another stream.
  * @throws what reading a store throws, "bad-file" where steps are lost
  */
 export async function* watch(
@@ -92,25 +93,29 @@ export async function* watch(
     done.flatMap((step) => seconds.push(step, starts.shift()! * track.stride[0]) ?? []);
   let next = 0;
   let step = null as ReturnType<typeof codesLike> | null;
-  for await (const chunk of reader.chunks(0, undefined, track.name)) {
-    if (chunk.first !== next)
-      fail("bad-file", `steps ${next} to ${chunk.first - 1} of track "${track.name}" are lost (kinema info)`);
-    const codes = chunk.codes();
-    step ??= codesLike(codes, classifier.stepsOfTrack * each);
-    for (; next < chunk.first + chunk.steps; next++) {
-      const place = next % every;
-      if (place >= classifier.stepsOfTrack) continue;
-      step.set(codes.subarray((next - chunk.first) * each, (next - chunk.first + 1) * each), place * each);
-      if (place < classifier.stepsOfTrack - 1) continue;
-      starts.push(next - place);
-      yield* take(await classifier.push(step));
-      signal?.throwIfAborted();
+  try {
+    for await (const chunk of reader.chunks(0, undefined, track.name)) {
+      if (chunk.first !== next)
+        fail("bad-file", `steps ${next} to ${chunk.first - 1} of track "${track.name}" are lost (kinema info)`);
+      const codes = chunk.codes();
+      step ??= codesLike(codes, classifier.stepsOfTrack * each);
+      for (; next < chunk.first + chunk.steps; next++) {
+        const place = next % every;
+        if (place >= classifier.stepsOfTrack) continue;
+        step.set(codes.subarray((next - chunk.first) * each, (next - chunk.first + 1) * each), place * each);
+        if (place < classifier.stepsOfTrack - 1) continue;
+        starts.push(next - place);
+        yield* take(await classifier.push(step));
+        signal?.throwIfAborted();
+      }
+      onProgress?.(next / total);
     }
-    onProgress?.(next / total);
+    yield* take(await classifier.flush());
+    const last = seconds.finish();
+    if (last) yield last;
+  } finally {
+    classifier.reset(); // also of a watch that ends early
   }
-  yield* take(await classifier.flush());
-  const last = seconds.finish();
-  if (last) yield last;
 }
 
 const codesLike = (codes: Uint8Array | Uint16Array | Uint32Array, length: number) =>

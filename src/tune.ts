@@ -15,8 +15,9 @@ import { createSession, type Feed, type Session } from "./session.ts";
 type Feeds = Readonly<Record<string, Feed>>;
 
 export interface TuneOptions {
-  /** As the sessions will have it. */
+  /** As the sessions will have them: `runs` decides on the register body's tile. */
   readonly dtype?: WeightType;
+  readonly runs?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (fraction: number) => void;
   /** Times a session of one product in ms. Default: the profiler's least of five runs. */
@@ -44,14 +45,16 @@ export async function tune(
   options: TuneOptions = {},
 ): Promise<{ readonly tuning: Tuning; readonly classes: readonly TunedClass[] }> {
   const { tuned: _earlier, ...plain } = gpu.caps;
-  const caps: Caps = { ...plain, weights: formOf(options.dtype, plain), macs: countMacs(graph) };
+  // Of the whole graph, as its sessions count: that of a product alone would choose another tile.
+  const macs = plain.macs ?? countMacs(graph) * (options.runs ?? 1);
+  const caps: Caps = { ...plain, weights: formOf(options.dtype, plain), macs };
   const largest = new Map<string, { readonly node: Node; readonly product: Product }>();
-  const macs = ({ rows, out4, blocks }: Product) => rows * out4 * blocks;
+  const work = ({ rows, out4, blocks }: Product) => rows * out4 * blocks;
   for (const { node, dispatch } of plan(graph, caps).steps) {
     const product = productOf(dispatch);
     if (!product || product.load === "OTHER") continue;
     const before = largest.get(classOf(product));
-    if (!before || macs(product) > macs(before.product)) largest.set(classOf(product), { node, product });
+    if (!before || work(product) > work(before.product)) largest.set(classOf(product), { node, product });
   }
   const classes: TunedClass[] = [];
   for (const [name, { node, product }] of largest) {

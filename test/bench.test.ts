@@ -1,11 +1,12 @@
 // The bench: its cases, what it refuses, what it writes and compares. What it measures is no test.
-import { describe, expect, it } from "vitest";
+import { readFileSync } from "node:fs";
+import { describe, expect, it, vi } from "vitest";
 import { type Answer, KERNEL_CASES, type KernelCase } from "../bench/cases.ts";
-import { joinReport } from "../bench/command.ts";
+import { benchCommand, joinReport } from "../bench/command.ts";
 import { modelFile, percentile, readModel } from "../bench/models.ts";
 import { logTicks } from "../bench/page/bar_chart.ts";
 import { randomFile } from "../bench/random_file.ts";
-import { compareReports, printReport, readReport, refusedOf } from "../bench/report.ts";
+import { compareReports, printReport, type Report, readReport, refusedOf } from "../bench/report.ts";
 import { CASE_NAMES, chooseCases, runBench, timeKernels } from "../bench/run.ts";
 import { tunedFor } from "../bench/tuned.ts";
 import { countMacs, type Value, wantedTensors } from "../src/core/graph.ts";
@@ -13,6 +14,7 @@ import { elements } from "../src/core/tensor.ts";
 import { buildModel, MODEL_NAMES } from "../src/models/index.ts";
 import { openCheckpoint } from "../src/weights/checkpoint.ts";
 import { CEILINGS, report, result, rivalResult } from "./bench_report.ts";
+import { Workspace } from "./cli/workspace.ts";
 import { useGpu } from "./gpu.ts";
 
 const fixture = useGpu();
@@ -209,6 +211,27 @@ describe("reports", () => {
     });
     expect(joinReport({ ...before, commit: "abd" }, later)).toEqual(later);
     expect(joinReport(null, later)).toEqual(later);
+  });
+
+  it("keeps the rivals on file when kernels and models are timed again, and neither where a commit lies between", async () => {
+    const files = new Workspace();
+    const said = vi.spyOn(console, "log").mockImplementation(() => {});
+    try {
+      const rivals = [rivalResult("conv3x3", "tfjs", 3)];
+      const [old, made] = [report([result("a", 2), result("gone", 1)], { rivals }), report([result("a", 1)])];
+      const run = async (before: Report) => {
+        const json = files.write("record.json", JSON.stringify(before));
+        const hosts = { node: async () => made };
+        await benchCommand(["--json", json], { called: "bench", commit: made.commit, hosts, beside: null });
+        return readReport(readFileSync(json, "utf8"), json);
+      };
+      expect(await run(old)).toEqual({ ...made, rivals });
+      expect(await run({ ...old, commit: "abd" })).toEqual(made);
+      expect(process.exitCode).toBeUndefined();
+    } finally {
+      said.mockRestore();
+      files.remove();
+    }
   });
 
   it("prints columns that line up", () => {

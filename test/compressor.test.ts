@@ -1,14 +1,23 @@
 // The compressors that ship, against PyTorch: every layer, every code, and the picture.
 import { existsSync, readFileSync } from "node:fs";
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
 import { compareTensors, stridesOf } from "../src/compare.ts";
-import { compressorOf, openCompressor, quantiserHash, rational, runCodes, storeCodes } from "../src/compressor.ts";
+import {
+  compressorOf,
+  FrameEncoder,
+  openCompressor,
+  quantiserHash,
+  rational,
+  runCodes,
+  storeCodes,
+} from "../src/compressor.ts";
 import { countMacs, GraphBuilder } from "../src/core/graph.ts";
 import { channels, extent, tensor, toChannelsFirst } from "../src/core/tensor.ts";
 import { embedCodes, quantise } from "../src/models/codebooks.ts";
 import { buildCompressorDecoder } from "../src/models/compressor.ts";
 import { readTensors } from "../src/run.ts";
-import { createSession, type Session } from "../src/session.ts";
+import { createSession, Session } from "../src/session.ts";
+import { FrameIngest } from "../src/video/ingest.ts";
 import { fromBytes } from "../src/weights/byte_source.ts";
 import { type Checkpoint, openCheckpoint } from "../src/weights/checkpoint.ts";
 import { codebookCount, codebookSize, compressionRate, pixelsPerCode } from "../src/weights/compressor.ts";
@@ -205,6 +214,42 @@ describe("quantisers on the device", () => {
     expect(image).toEqual((await numbers.run({ codes })).image);
     expect(new Set(image).size).toBeGreaterThan(100);
   }, 60_000);
+});
+
+describe("an encoder of frames", () => {
+  const size = 32;
+  const picture = (seed: number) => {
+    const data = Uint8Array.from({ length: size * size * 4 }, (_, i) => (Math.imul(i + seed, 2654435761) >>> 24) & 255);
+    return { width: size, height: size, data };
+  };
+
+  it("has no place for a frame that it refuses", async () => {
+    const options = { frames: 2, size };
+    using encoder = await FrameEncoder.create(
+      fixture.gpu,
+      await open("weights/kinema-compressor-30.safetensors"),
+      options,
+    );
+    expect(await encoder.push(picture(1))).toBeNull();
+    const want = await encoder.push(picture(2));
+    expect(await encoder.push(picture(1))).toBeNull();
+    const none = { width: 0, height: 0, data: new Uint8Array(0) };
+    await expect(encoder.push(none)).rejects.toMatchObject({ code: "bad-input" });
+    expect(await encoder.push(picture(2))).toEqual(want);
+    expect(want!.some((code) => code !== want![0])).toBe(true);
+  });
+
+  it("leaves no session behind when its ingest fails", async () => {
+    const checkpoint = await open("weights/kinema-compressor-30.safetensors");
+    const dispose = vi.spyOn(Session.prototype, "dispose");
+    vi.spyOn(FrameIngest, "create").mockRejectedValueOnce(new Error("no ingest"));
+    try {
+      await expect(FrameEncoder.create(fixture.gpu, checkpoint, { frames: 2, size })).rejects.toThrow("no ingest");
+      expect(dispose).toHaveBeenCalledTimes(1);
+    } finally {
+      vi.restoreAllMocks();
+    }
+  });
 });
 
 describe("rates and codes", () => {

@@ -1,5 +1,6 @@
 // Small pure parts: half floats, stored layouts, params, variant names.
 import { describe, expect, it } from "vitest";
+import { both } from "../src/core/both.ts";
 import { halfBits, toHalf } from "../src/core/half.ts";
 import { type Kernel, packParams, variantName } from "../src/core/kernel.ts";
 import {
@@ -19,6 +20,23 @@ function halfValue(bits: number): number {
   if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
   return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * (fraction / 1024));
 }
+
+describe("both of what is made", () => {
+  const made = (disposed: string[], name: string) => ({ dispose: () => void disposed.push(name) });
+  const later = <T>(value: T) => new Promise<T>((done) => setTimeout(done, 5, value));
+
+  it("are given, or what there is of them is disposed of, be it ready before the other fails or after", async () => {
+    const disposed: string[] = [];
+    const [one, other] = [made(disposed, "one"), made(disposed, "other")];
+    expect(await both(Promise.resolve(one), later(other))).toEqual([one, other]);
+    expect(disposed).toEqual([]);
+    await expect(both(later(one), Promise.reject(new Error("no other")))).rejects.toThrow("no other");
+    expect(disposed).toEqual(["one"]);
+    const failing = later(null).then(() => Promise.reject(new Error("no first")));
+    await expect(both(failing, Promise.resolve(other))).rejects.toThrow("no first");
+    expect(disposed).toEqual(["one", "other"]);
+  });
+});
 
 describe("half floats", () => {
   it("every one comes back from its own value", () => {

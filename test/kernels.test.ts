@@ -2,15 +2,16 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WgslReflect } from "wgsl_reflect/wgsl_reflect.module.js";
-import type { Kernel } from "../src/core/kernel.ts";
-import { type Dispatch, variantName } from "../src/core/kernel.ts";
-import { plan } from "../src/core/plan.ts";
+import type { Graph } from "../src/core/graph.ts";
+import type { Dispatch, Kernel } from "../src/core/kernel.ts";
+import type { Caps } from "../src/core/op.ts";
 import { specialise } from "../src/core/specialise.ts";
 import { compile } from "../src/gpu/pipelines.ts";
 import { type Dawn, openNullDawn } from "../src/host/dawn.ts";
 import * as generated from "../src/kernels.gen.ts";
 import { readable, describe as reflectKernel } from "../tools/gen.ts";
 import { CASES } from "./cases/index.ts";
+import { fullModels, variantsOf } from "./pipelines.ts";
 import { smallModels } from "./small_models.ts";
 
 const folder = new URL("../kernels/", import.meta.url);
@@ -133,23 +134,35 @@ describe("compilers", () => {
 
   it("take every variant of every model and case", async () => {
     const variants = new Map<string, Dispatch>();
-    for (const graph of [...smallModels(), ...CASES.map((c) => c.graph)]) {
-      for (const kind of ["cpu", "gpu"] as const)
-        for (const weights of ["f32", "native", "int8"] as const) {
-          for (const subgroups of [false, true]) {
-            const caps = { kind, f16: true, subgroups, timestamps: false, weights };
-            for (const { dispatch: d } of plan(graph, caps).steps)
-              variants.set(variantName(d.kernel, d.consts, d.retype), d);
-          }
-        }
-    }
+    const add = (graphs: readonly Graph[], adapters: readonly Omit<Caps, "f16" | "timestamps">[]) => {
+      for (const graph of graphs)
+        for (const caps of adapters)
+          for (const weights of ["f32", "native", "int8"] as const)
+            for (const [name, d] of variantsOf(graph, { ...caps, f16: true, timestamps: false, weights }))
+              variants.set(name, d);
+    };
+    const quads = { kind: "cpu", subgroups: true } as const;
+    const gpu = { kind: "gpu", subgroups: true } as const;
+    // Tiles of quads grow with the work that is foreseen, those of GPUs with the product.
+    const large = { ...quads, macs: 1e9 };
+    const huge = { ...quads, macs: 1e10 };
+    const plain = { kind: "cpu", subgroups: false } as const;
+    add(
+      [...smallModels(), ...CASES.map((c) => c.graph)],
+      [plain, quads, large, huge, gpu, { ...gpu, subgroups: false }],
+    );
+    add(fullModels(), [huge, gpu]);
+    const tiles = [...variants.values()]
+      .filter(({ consts }) => consts.QUAD)
+      .map(({ consts }) => `${consts.ROWS}x${consts.COLS}`);
+    expect(new Set(tiles)).toEqual(new Set(["4x2", "4x4", "8x2", "8x4", "8x8"]));
     expect([...variants.keys()].filter((name) => name.includes("mat4x4h")).length).toBeGreaterThan(10);
     expect([...variants.keys()].filter((name) => name.includes("QUAD=true")).length).toBeGreaterThan(10);
     await Promise.all([...variants.values()].map((d) => compile(device, d.kernel, d.consts, d.retype)));
     await compile(device, generated.frameFast, {}, { frame: "texture_external" });
     await compile(device, generated.ceilingFma, {}, { Four: "vec4h" });
     await compile(device, generated.ceilingLoad, {}, { x: "array<mat4x4h>" });
-  }, 60_000);
+  }, 180_000);
 
   it("tell the line of the kernel file when one does not compile", async () => {
     const broken = {

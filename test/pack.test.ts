@@ -1,15 +1,16 @@
 // The packed bench: it holds what it needs, and starts where there is nothing else.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect, it } from "vitest";
+import { readReport } from "../bench/report.ts";
 import { CASE_NAMES } from "../bench/run.ts";
 
 it.skipIf(process.platform !== "linux")(
   "starts with no PATH, no HOME and no repository",
-  { timeout: 120_000 },
+  { timeout: 240_000 },
   async () => {
     const out = mkdtempSync(join(tmpdir(), "kinema-pack-"));
     try {
@@ -26,6 +27,12 @@ it.skipIf(process.platform !== "linux")(
       const rivals = run("--beside", "all");
       expect(rivals.stderr).toMatch(/^the rivals are not part of this bench\nusage: \.\/run\.sh \[--json F\]/);
       expect(rivals.status).toBe(2);
+      // It computes there too: Dawn loads, on whatever adapter the machine has, and the kernel is right.
+      const json = join(out, "relu.json");
+      const relu = run("--quick", "--case", "relu", "--json", json);
+      expect(relu.status, relu.stderr).toBe(0);
+      const report = readReport(readFileSync(json, "utf8"), json);
+      expect(report.kernels.map(({ name, refused }) => [name, refused])).toEqual([["relu", null]]);
     } finally {
       rmSync(out, { recursive: true });
     }

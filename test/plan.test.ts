@@ -11,6 +11,7 @@ import { createSession } from "../src/session.ts";
 import { Random } from "./cases/random.ts";
 import { describeModel, stamShape } from "./describe_model.ts";
 import { poison, useGpu } from "./gpu.ts";
+import { ADAPTERS, fullModels, variantsOf } from "./pipelines.ts";
 import { syntheticTensors } from "./synthetic_model.ts";
 
 const fixture = useGpu();
@@ -218,12 +219,12 @@ describe("places", () => {
 });
 
 describe("models at 8x224", () => {
-  it.each(MODEL_NAMES)("%s: planned bytes are within 1.15 of the lower bound", (model) => {
+  it.each(MODEL_NAMES)("%s: planned bytes are within 1.1 of the lower bound", (model) => {
     const frames = model === "tsm-mobilenetv2-online" ? 1 : 8;
     const planned = plan(buildModel(describeModel(model, { frames })), CPU);
     checkPlaces(planned);
     expect(planned.bytes.lowerBound).toBe(leastBytes(planned));
-    expect(planned.bytes.planned).toBeLessThanOrEqual(1.15 * planned.bytes.lowerBound);
+    expect(planned.bytes.planned).toBeLessThanOrEqual(1.1 * planned.bytes.lowerBound);
   });
 
   it("online: at most 6.2 MB with its states and 56 dispatches a frame, less than buffers of their own could", () => {
@@ -234,6 +235,27 @@ describe("models at 8x224", () => {
     expect((planned.bytes.planned / 1e6).toFixed(2)).toBe("6.02");
     expect((leastSlots(planned) / 1e6).toFixed(2)).toBe("6.92");
   });
+});
+
+describe("pipelines", () => {
+  /** Where a network's kernels are more than twelve. */
+  const MORE: Readonly<Record<string, Readonly<Record<string, number>>>> = {
+    // Kernels for a row at the end, the class token's, beside those for all tokens; stam has another width of heads over time.
+    vit: { software: 13, "software with subgroups": 13 },
+    stam: { software: 13, "software with subgroups": 13, GPU: 15 },
+    // Products with and without residual and shift, of large and small planes, and of few channels.
+    "tsm-mobilenetv2": { GPU: 13 },
+  };
+
+  it.each(fullModels().map((graph) => [graph.name, graph] as const))(
+    "of %s are few on every adapter",
+    (name, graph) => {
+      for (const [adapter, caps] of Object.entries(ADAPTERS)) {
+        const variants = [...variantsOf(graph, caps).keys()];
+        expect(variants.length, [adapter, ...variants].join("\n")).toBeLessThanOrEqual(MORE[name]?.[adapter] ?? 12);
+      }
+    },
+  );
 });
 
 describe("stam in groups of frames", () => {
@@ -247,7 +269,7 @@ describe("stam in groups of frames", () => {
       checkPlaces(found);
       expect(found.bytes.lowerBound).toBe(leastBytes(found));
       expect(found.bytes.planned).toBeLessThanOrEqual(activationBytes ?? 80e6);
-      expect(found.bytes.planned).toBeLessThanOrEqual(1.15 * found.bytes.lowerBound);
+      expect(found.bytes.planned).toBeLessThanOrEqual(1.1 * found.bytes.lowerBound);
       sizes.push(found.graph.nodes.filter(({ name }) => name.startsWith("patch_embed")).length);
     }
     expect(sizes).toEqual([1, 3, 6, 16]); // passes of the spatial network, the fewer the better

@@ -69,6 +69,28 @@ function checkSteps({ steps, ms }: Profile, session: Session): void {
   expect(Math.min(ms.plain, ms.profiled)).toBeGreaterThan(0);
 }
 
+/** Buffers and query sets that `work` makes and does not destroy. */
+async function leftBy(work: () => Promise<unknown>): Promise<Set<unknown>> {
+  const { device } = fixture.gpu;
+  const alive = new Set<unknown>();
+  for (const name of ["createBuffer", "createQuerySet"] as const) {
+    const make = device[name].bind(device) as (d: never) => { destroy(): undefined };
+    (device as unknown as Record<string, unknown>)[name] = (descriptor: never) => {
+      const object = make(descriptor);
+      const destroy = object.destroy.bind(object);
+      object.destroy = () => {
+        alive.delete(object);
+        return destroy();
+      };
+      alive.add(object);
+      return object;
+    };
+  }
+  await work();
+  for (const name of ["createBuffer", "createQuerySet"]) delete (device as unknown as Record<string, unknown>)[name];
+  return alive;
+}
+
 describe.each(["timestamps", "submits"] as const)("a profile by %s", (clock) => {
   it("times every step, counts every product, and leaves plan, states and results as they were", async () => {
     using session = await open(online());
@@ -93,26 +115,22 @@ describe.each(["timestamps", "submits"] as const)("a profile by %s", (clock) => 
 
   it("frees what it made", async () => {
     using session = await open(smallGraph());
-    const { device } = fixture.gpu;
-    const alive = new Set<unknown>();
-    for (const name of ["createBuffer", "createQuerySet"] as const) {
-      const make = device[name].bind(device) as (d: never) => { destroy(): undefined };
-      (device as unknown as Record<string, unknown>)[name] = (descriptor: never) => {
-        const object = make(descriptor);
-        const destroy = object.destroy.bind(object);
-        object.destroy = () => {
-          alive.delete(object);
-          return destroy();
-        };
-        alive.add(object);
-        return object;
-      };
-    }
     const report: number[] = [];
-    await session.profile(feedsOf(session), { runs: 3, clock, onProgress: (fraction) => report.push(fraction) });
-    for (const name of ["createBuffer", "createQuerySet"]) delete (device as unknown as Record<string, unknown>)[name];
-    expect(alive).toEqual(new Set());
+    const left = await leftBy(() =>
+      session.profile(feedsOf(session), { runs: 3, clock, onProgress: (fraction) => report.push(fraction) }),
+    );
+    expect(left).toEqual(new Set());
     expect(report).toEqual([0.25, 0.5, 0.75, 1]);
+  });
+
+  it("frees what it made when the first look at the clock fails", async () => {
+    using session = await open(smallGraph());
+    let fills = 0;
+    const x = () => {
+      if (++fills === 2) throw new Error("no frame");
+    };
+    const left = await leftBy(() => expect(session.profile({ x }, { runs: 1, clock })).rejects.toThrow("no frame"));
+    expect([fills, left]).toEqual([2, new Set()]);
   });
 });
 

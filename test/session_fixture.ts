@@ -45,9 +45,9 @@ export const openTiny = (gpu?: Gpu) => open(tinyNet(1), gpu);
 export const frame = (seed: number, length = TINY) => new Random(seed).normal(length);
 export const push = async (session: Session, seed: number) => (await session.run({ video: frame(seed) })).logits!;
 
-/** Long enough for a run to be submitted, too short for it to be read back. */
+/** Long enough for some runs to be submitted, too short for one to be read back. */
 export const submitted = async () => {
-  for (let i = 0; i < 20; i++) await null;
+  for (let i = 0; i < 100; i++) await null;
 };
 
 /** The real networks, odd and unequal in size, small enough that the last feature maps are 2x2. */

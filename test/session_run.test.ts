@@ -1,5 +1,5 @@
 // What a run of a session makes and gives, and which feeds it refuses.
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { Session } from "../src/session.ts";
 import { Random } from "./cases/random.ts";
 import { poison } from "./gpu.ts";
@@ -14,6 +14,7 @@ import {
   push,
   SMALL,
   smallGraph,
+  submitted,
   TINY,
 } from "./session_fixture.ts";
 
@@ -56,6 +57,39 @@ describe("a run", () => {
     expect([await first, await second, await third, await again]).toEqual([one[0], one[1], one[2], one[0]]);
     session.restore(await taken);
     expect(await push(session, 2)).toEqual(one[2]);
+  });
+
+  it("is submitted while two before it wait to be read back, and answers in order, whichever can be read first", async () => {
+    using session = await openTiny();
+    const one: Float32Array[] = [];
+    for (let t = 0; t < 7; t++) one.push(await push(session, t));
+    session.reset();
+    const { queue } = session.gpu.device;
+    const submit = vi.spyOn(queue, "submit");
+    const { mapAsync } = GPUBuffer.prototype;
+    const late = vi.spyOn(GPUBuffer.prototype, "mapAsync").mockImplementationOnce(async function (
+      this: GPUBuffer,
+      ...range
+    ) {
+      await mapAsync.apply(this, range);
+      await new Promise((done) => setTimeout(done, 50));
+    });
+    try {
+      const order: number[] = [];
+      const all = [0, 1, 2, 3, 4, 5, 6].map(async (t) => {
+        const logits = await push(session, t);
+        order.push(t);
+        return logits;
+      });
+      await submitted();
+      expect(submit).toHaveBeenCalledTimes(3);
+      expect(await Promise.all(all)).toEqual(one);
+      expect(order).toEqual([0, 1, 2, 3, 4, 5, 6]);
+      expect(submit).toHaveBeenCalledTimes(7);
+      expect(late).toHaveBeenCalledTimes(7);
+    } finally {
+      vi.restoreAllMocks();
+    }
   });
 
   it("gives the same with taps as without, and the taps what they name", async () => {

@@ -47,6 +47,55 @@ describe("a closed session", () => {
   });
 });
 
+describe("runs that nobody has awaited", () => {
+  it("reject with code closed when the session is, tapped, waiting for a turn or between map and read, and leave no buffer", async () => {
+    const gpu = await ownGpu();
+    const alive = watchBuffers(gpu.device);
+    const session = await openTiny(gpu);
+    await push(session, 0);
+    const under = [1, 2, 3, 4].map((t) =>
+      session.run({ video: frame(t) }, t === 2 ? { tap: ["blocks.0.expand"] } : {}),
+    );
+    const { mapAsync } = GPUBuffer.prototype;
+    const answers = Promise.allSettled(under);
+    await submitted();
+    session.dispose();
+    const closed = { status: "rejected", reason: { code: "closed" } };
+    expect(await answers).toMatchObject([closed, closed, closed, closed]);
+    const other = await openTiny(gpu);
+    // Closed by who hears first that the answer is there.
+    GPUBuffer.prototype.mapAsync = function (...range) {
+      const map = mapAsync.apply(this, range);
+      map.then(() => other.dispose());
+      return map;
+    };
+    try {
+      await expect(push(other, 1)).rejects.toMatchObject({ code: "closed" });
+    } finally {
+      GPUBuffer.prototype.mapAsync = mapAsync;
+    }
+    expect([alive.made() > 6, alive.left()]).toEqual([true, 0]);
+    gpu.dispose();
+  });
+
+  it("reject with what aborts them, and those beside them answer", async () => {
+    using session = await openTiny();
+    const want = [await push(session, 1), await push(session, 2), await push(session, 3)];
+    session.reset();
+    const controller = new AbortController();
+    const { signal } = controller;
+    const runs = [1, 2, 3].map((t) => session.run({ video: frame(t) }, t === 2 ? { signal } : {}));
+    const answers = Promise.allSettled(runs);
+    await submitted();
+    controller.abort();
+    expect(await answers).toMatchObject([
+      { status: "fulfilled", value: { logits: want[0] } },
+      { status: "rejected", reason: { name: "AbortError" } },
+      { status: "fulfilled", value: { logits: want[2] } },
+    ]);
+  });
+});
+
 describe("the device", () => {
   it("of the caller is never destroyed", async () => {
     const adapter = (await fixture.dawn.gpu.requestAdapter())!;

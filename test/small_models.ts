@@ -16,7 +16,7 @@ const SHAPE: TransformerShape = {
   epsilon: 1e-6,
 };
 
-/** Every model, small: its kernel variants are those of the full one. */
+/** Every model, small: for software adapters its kernels are those of the full one but for the largest tiles; GPUs choose tiles by size. */
 export function smallModels(): Graph[] {
   return MODEL_NAMES.map((model) => {
     const stam = { frames: 2, temporalDepth: 2, temporalHidden: 40 };

@@ -2,14 +2,17 @@
 import { describe, expect, it } from "vitest";
 import { loadSession, openModel } from "../src/classifier.ts";
 import { toChannelsLast } from "../src/core/tensor.ts";
+import { fileSource } from "../src/host/file_source.ts";
 import type { LatentHalf } from "../src/models/index.ts";
 import { inputName, runModel } from "../src/run.ts";
 import type { Session } from "../src/session.ts";
-import type { Checkpoint } from "../src/weights/checkpoint.ts";
+import { type Checkpoint, openCheckpoint } from "../src/weights/checkpoint.ts";
+import { toFloat32 } from "../src/weights/dtype.ts";
 import { Random } from "./cases/random.ts";
+import { dataFile, hasData } from "./data.ts";
 import { compare } from "./golden.ts";
 import { useGpu } from "./gpu.ts";
-import { half, latentFile, latentInput, type Shape4, tensorsOf } from "./latent_model.ts";
+import { half, latentFile, latentInput, type Shape4, type Tensors, tensorsOf } from "./latent_model.ts";
 import { syntheticTensor } from "./synthetic.ts";
 
 const fixture = useGpu();
@@ -67,6 +70,52 @@ function chunks(random: Random, total: number, step: number): number[] {
     lengths.push((1 + random.below(Math.min(3, left))) * step);
   return lengths;
 }
+
+const TAESDXL = "weights/taesdxl_decoder.safetensors";
+
+/** A decoder with memory of the weights of one without, and `past` for what a block reads of the frame before. */
+async function withMemory(image: Checkpoint, past: number): Promise<Checkpoint> {
+  const tensors: Tensors = new Map();
+  for (const [name, { dtype, shape }] of image.tensors) {
+    const data = toFloat32(await image.read(name), dtype, name);
+    if (!name.endsWith(".conv.0.weight")) {
+      tensors.set(name, { shape, data });
+      continue;
+    }
+    const [out, width, ...kernel] = shape as Shape4; // [out, width, 3, 3] -> [out, 2 width, 3, 3], the present first
+    const filter = data.length / out;
+    const both = new Float32Array(2 * data.length).fill(past);
+    for (let o = 0; o < out; o++) both.set(data.subarray(o * filter, (o + 1) * filter), 2 * o * filter);
+    tensors.set(name, { shape: [out, 2 * width, ...kernel], data: both });
+  }
+  return latentFile(tensors, "taesdv_decoder.safetensors");
+}
+
+it.skipIf(!hasData(TAESDXL))(
+  "TAESDXL with a memory that is not looked at is TAESDXL, bit for bit",
+  async () => {
+    const image = await openCheckpoint(await fileSource(dataFile(TAESDXL)));
+    const input = latentInput("latent", [3, 4, 2, 3]);
+    const run = async (checkpoint: Checkpoint) => {
+      const { model, tensors } = await runModel(fixture.gpu, checkpoint, input, { taps: [] });
+      return { model, ...[...tensors.values()].at(-1)! };
+    };
+    const plain = await run(image);
+    const blind = await run(await withMemory(image, 0));
+    expect([plain.model, blind.model]).toEqual(["taesd-decoder", "taesdv-decoder"]);
+    expect([plain.shape, blind.shape]).toEqual([
+      [3, 3, 16, 24],
+      [3, 3, 16, 24],
+    ]);
+    expect(compare(blind.data, plain.data).max).toBe(0);
+    // The past half is read: the first frame has none.
+    const seeing = await run(await withMemory(image, 1e-3));
+    const [first, rest] = [plain.data.length / 3, plain.data.length];
+    expect(compare(seeing.data.slice(0, first), plain.data.slice(0, first)).max).toBe(0);
+    expect(compare(seeing.data.slice(first, rest), plain.data.slice(first, rest)).max).toBeGreaterThan(1e-3);
+  },
+  300_000,
+);
 
 describe("a stream", () => {
   it.each([

@@ -1,12 +1,21 @@
 // Stores of codes, watched: what is skipped, what a second is, where it changes, what looks alike. Synthetic weights; no pixel anywhere.
 import { describe, expect, it } from "vitest";
+import { formatTime, parseTime } from "../src/cli/time.ts";
 import { CodesClassifier, type CodesStep, embeddingOf, openMotionCodes } from "../src/codes_classifier.ts";
 import { runCodes } from "../src/compressor.ts";
 import { softmax } from "../src/labels/top.ts";
 import { findSimilar, MomentWriter, withMomentTracks } from "../src/moments.ts";
 import { createSession } from "../src/session.ts";
 import { cutRange, cutStore } from "../src/store/cut.ts";
-import { type Codes, type CodesTrack, createStore, MemoryFile, openStore } from "../src/store/index.ts";
+import {
+  type Codes,
+  type CodesTrack,
+  createStore,
+  MemoryFile,
+  openStore,
+  type StoreDescription,
+  type StoreReader,
+} from "../src/store/index.ts";
 import { ChangeDetector, type Second, watch } from "../src/timeline.ts";
 import { fromBytes } from "../src/weights/byte_source.ts";
 import { openCheckpoint } from "../src/weights/checkpoint.ts";
@@ -101,6 +110,31 @@ describe("steps that are skipped", () => {
   });
 });
 
+describe("steps that are pushed without waiting, from memory that is used again", () => {
+  it("are those that are pushed one after another", async () => {
+    const shape = { ...small, backbone: "s3d" } as const;
+    const codes = slides(9, 1, 10);
+    const want = await streamed(shape, codes, 4);
+    using one = await CodesClassifier.create(fixture.gpu, await weights(shape), track, "film.kvc", { steps: 4 });
+    const step = new Uint8Array(EACH);
+    const pass = () => {
+      const done: Promise<CodesStep[]>[] = [];
+      for (let at = 0; at < codes.length; at += EACH) {
+        step.set(codes.subarray(at, at + EACH));
+        done.push(one.push(step));
+      }
+      return done;
+    };
+    const passes = [...pass(), one.flush(), ...pass(), one.flush()];
+    pass();
+    one.reset();
+    passes.push(...pass(), one.flush());
+    expect((await Promise.all(passes)).flat()).toEqual([...want, ...want, ...want]);
+    expect(want.some(({ skipped }) => skipped)).toBe(true);
+    await expect(one.push(step.subarray(1))).rejects.toMatchObject({ code: "bad-input" });
+  });
+});
+
 async function stored(codes: Codes, of: CodesTrack = track): Promise<MemoryFile> {
   const file = new MemoryFile();
   const writer = await createStore(file, described(of));
@@ -173,6 +207,43 @@ describe("a store, watched", () => {
     expect(got).toEqual([...logits!]);
   });
 
+  it.each(["its consumer leaves", "it is aborted", "a chunk is lost"])(
+    "leaves nothing behind where %s",
+    async (end) => {
+      const codes = madeCodes(track, 61, 5);
+      const reader = await openStore(await stored(codes));
+      using one = await CodesClassifier.create(
+        fixture.gpu,
+        await weights({ ...small, backbone: "s3d" }),
+        track,
+        "film.kvc",
+        { steps: 5 }, // 13 steps of a chunk, of which every second is read: some wait for a run
+      );
+      const gone = new AbortController();
+      const torn = {
+        description: reader.description,
+        steps: () => reader.steps(),
+        async *chunks() {
+          for await (const chunk of reader.chunks())
+            if (end !== "a chunk is lost" || chunk.first < 39) yield chunk;
+            else yield { ...chunk, first: chunk.first + 1 };
+        },
+      } as unknown as StoreReader;
+      const first = async () => {
+        for await (const second of watch(torn, track, one, { signal: gone.signal })) {
+          if (end === "its consumer leaves" && second.number === 1) return;
+          if (end === "it is aborted" && second.number === 1) gone.abort();
+        }
+      };
+      const ended = first();
+      if (end === "its consumer leaves") await ended;
+      else await expect(ended).rejects.toThrow(end === "it is aborted" ? /abort/i : /are lost/);
+      const again: Second[] = [];
+      for await (const second of watch(reader, track, one)) again.push(second);
+      expect(again).toEqual(await watched(codes));
+    },
+  );
+
   it("refuses weights for other codes, and files of something else", async () => {
     const create = async (metadata: Record<string, string>) =>
       CodesClassifier.create(fixture.gpu, await weights({ ...small, backbone: "s3d" }, metadata), track, "film.kvc");
@@ -229,9 +300,9 @@ describe("moments that look alike", () => {
   // A gap, as of a video of one frame in several seconds, and more than a chunk.
   const seconds = Array.from({ length: 60 }, (_, i) => second(i < 30 ? i : i + 5));
 
-  async function indexed() {
+  async function indexed(fps: StoreDescription["fps"] = [25, 1]) {
     const file = new MemoryFile();
-    const writer = await createStore(file, withMomentTracks(described(track), WIDTH, "a network"));
+    const writer = await createStore(file, withMomentTracks({ ...described(track), fps }, WIDTH, "a network"));
     await writer.append(madeCodes(track, 813, 2)); // 65 seconds
     const moments = new MomentWriter(writer);
     for (const one of seconds) await moments.add(one);
@@ -257,6 +328,20 @@ describe("moments that look alike", () => {
         expect(got[0]).toMatchObject({ label: `label ${got[0]!.number}`, score: 0.5, changed: 0.25 });
       }
     }
+  });
+
+  it("are those of the second that a reported time names, as it is and as it is printed", async () => {
+    const reader = await indexed([30000, 1001]); // a second is 30 frames, 1.001 s
+    const like = async (time: number) => (await findSimilar(reader, time, 3, "film.kvc")).map(({ number }) => number);
+    for (const { number } of seconds) {
+      const want = await like((number + 0.5) * 1.001);
+      const from = number * ((30 * 1001) / 30000);
+      for (const time of [from, number * (30 / (30000 / 1001)), parseTime(formatTime(from), "like")])
+        expect(await like(time), `second ${number}, asked for at ${time}`).toEqual(want);
+      expect(await like(number * 1.001 + 0.99)).toEqual(want);
+    }
+    // In front of a second that is not there the time is meant as it is.
+    expect(await like(30 * 1.001 - 0.002)).toEqual(await like(29.5 * 1.001));
   });
 
   it("are found in a part that was cut out, at its own times", async () => {

@@ -1,13 +1,13 @@
 // ViT and STAM end to end on small networks: groups of frames, streams, attention maps, and files that do not fit.
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { Classifier, describeModel, loadSession } from "../src/classifier.ts";
 import { wantedTensors } from "../src/core/graph.ts";
 import { plan } from "../src/core/plan.ts";
 import { toChannelsLast } from "../src/core/tensor.ts";
 import { buildModel } from "../src/models/index.ts";
 import { type NamedTensor, type RunModelOptions, runModel } from "../src/run.ts";
-import { createSession } from "../src/session.ts";
-import type { Pixels } from "../src/video/ingest.ts";
+import { createSession, Session } from "../src/session.ts";
+import { FrameIngest, type Pixels } from "../src/video/ingest.ts";
 import { fromBytes } from "../src/weights/byte_source.ts";
 import { type Checkpoint, openCheckpoint } from "../src/weights/checkpoint.ts";
 import { compare, readGolden } from "./golden.ts";
@@ -155,6 +155,18 @@ describe("a stream of stam", () => {
 });
 
 describe("files and inputs", () => {
+  it("a classifier whose ingest fails leaves no session behind", async () => {
+    const checkpoint = await open("vit");
+    const dispose = vi.spyOn(Session.prototype, "dispose");
+    vi.spyOn(FrameIngest, "create").mockRejectedValueOnce(new Error("no ingest"));
+    try {
+      await expect(Classifier.create(fixture.gpu, checkpoint)).rejects.toThrow("no ingest");
+      expect(dispose).toHaveBeenCalledTimes(1);
+    } finally {
+      vi.restoreAllMocks();
+    }
+  }, 120_000);
+
   it("no qkv.bias is zeros, and what the network has no use for is left alone", async () => {
     const bare = await open("vit", {}, (tensors) => {
       for (const name of [...tensors.keys()]) if (name.endsWith("qkv.bias")) tensors.delete(name);

@@ -3,7 +3,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
 import { table } from "../src/cli/tune.ts";
 import { type Graph, GraphBuilder } from "../src/core/graph.ts";
-import { plan } from "../src/core/plan.ts";
+import type { Caps } from "../src/core/op.ts";
+import { plan, type Step } from "../src/core/plan.ts";
 import { tensor } from "../src/core/tensor.ts";
 import { parseTunings, type Tuning } from "../src/core/tuning.ts";
 import { readTuning, writeTuning } from "../src/host/tuning.ts";
@@ -95,6 +96,24 @@ describe("tune", () => {
       expect(best).toBe("registers 2x8");
       expect(ms).not.toHaveProperty(["registers 1x4"]);
     }
+  });
+
+  it("times the register body in the tile that sessions of as many runs will have", { timeout: 240_000 }, async () => {
+    const g = new GraphBuilder("often");
+    const weights = unit(g, "a", { out: 32, input: 6, kernel: 1, linear: true, batchNorm: false, bias: true });
+    const x = g.input("x", tensor(1, 3, 4, 6));
+    g.output("y", g.apply(matmul, "product", { x, ...weights }, { out: 32, activation: LINEAR }).y!);
+    const often = g.build();
+    const timed = async (runs: number, caps: Partial<Caps> = {}) => {
+      const gpu = fixture.as("cpu", { subgroups: true, ...caps });
+      const tiles: string[] = [];
+      await tune(gpu, often, { runs, clock: async (session) => tiles.push(tileOf(session)) });
+      const [{ dispatch }] = plan(often, gpu.caps, { runs }).steps as [Step];
+      return [tiles[0], `${dispatch.consts.ROWS}x${4 * Number(dispatch.consts.COLS)}`];
+    };
+    expect(await timed(1)).toEqual(["4x16", "4x16"]);
+    expect(await timed(1e6)).toEqual(["8x16", "8x16"]);
+    expect(await timed(1, { macs: 2e9 })).toEqual(["8x16", "8x16"]);
   });
 
   it("measures by itself", { timeout: 240_000 }, async () => {

@@ -35,10 +35,13 @@ export async function* encodeLive(
     const taken = signal.aborted ? null : await next();
     if (!taken) break;
     const missed = slots.take(taken.time);
-    if (missed !== null) onFrame(taken.frame, missed);
     const before = pixels;
-    if (missed !== null) pixels = await readRgba(taken.frame);
-    taken.frame.close();
+    try {
+      if (missed !== null) onFrame(taken.frame, missed);
+      if (missed !== null) pixels = await readRgba(taken.frame);
+    } finally {
+      taken.frame.close();
+    }
     for (let left = missed ?? 0; left > 0 && before && !signal.aborted; ) {
       const whole: boolean = codes !== null && filled === 0 && left >= time;
       if (!whole) codes = (await push(before)) ?? codes;

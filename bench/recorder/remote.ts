@@ -19,10 +19,10 @@ export type Remote<T> = {
     : never;
 };
 
-/** Functions of `worker`. A KinemaError keeps its code. */
+/** Functions of `worker`. A KinemaError keeps its code. A worker that failed, most likely when it was loaded, fails every call from then on. */
 export function remote<T>(worker: Worker): Remote<T> {
   const waiting = new Map<number, { resolve(result: unknown): void; reject(error: Error): void }>();
-  let next = 0;
+  let [next, failed] = [0, null as Error | null];
   worker.onmessage = ({ data }: MessageEvent<Answer>) => {
     const caller = waiting.get(data.id);
     waiting.delete(data.id);
@@ -31,11 +31,13 @@ export function remote<T>(worker: Worker): Remote<T> {
     caller?.reject(code ? new KinemaError(code, message) : new Error(message));
   };
   worker.onerror = ({ message }) => {
-    for (const { reject } of waiting.values()) reject(new Error(`the store's worker failed: ${message}`));
+    failed = new Error(`the store's worker failed: ${message}`);
+    for (const { reject } of waiting.values()) reject(failed);
     waiting.clear();
   };
   const call = (name: string, args: readonly unknown[]) =>
     new Promise((resolve, reject) => {
+      if (failed) return reject(failed); // nobody would answer
       const message: Call = { id: next++, name, args };
       waiting.set(message.id, { resolve, reject });
       worker.postMessage(message);

@@ -17,6 +17,7 @@ import { type CodesTrack, createStore, openStore, type StoreReader, type StoreWr
 import { decodeSuperblock, SUPERBLOCK_BYTES } from "../store/layout.ts";
 import { type Second, watch } from "../timeline.ts";
 import { withTuning } from "../tune.ts";
+import type { ByteSource } from "../weights/byte_source.ts";
 import { type Checkpoint, openCheckpoint } from "../weights/checkpoint.ts";
 import type { CommandContext } from "./command.ts";
 import { printable } from "./printable.ts";
@@ -52,11 +53,23 @@ export interface StoreClasses {
 }
 
 export async function classifyStore(context: CommandContext): Promise<void> {
-  const { args, note } = context;
+  const { args } = context;
   const input = args.positional("VIDEO");
   const video = OF_VIDEOS.find((flag) => args.has(flag));
   if (video) fail("usage", `--${video} is for videos; ${input} is a store of codes`);
-  const reader = await openStore(await fileSource(input));
+  // Held before it is read: what another process appends in between would be lost.
+  const held = args.has("index") ? await nodeStoreFile(input) : null;
+  try {
+    await classify(context, held ?? (await fileSource(input)));
+  } finally {
+    await held?.close();
+  }
+}
+
+async function classify(context: CommandContext, source: ByteSource): Promise<void> {
+  const { args, note } = context;
+  const input = args.positional("VIDEO");
+  const reader = await openStore(source);
   const track = codesTrackOf(reader.description, input);
   const weights =
     args.text("weights") ??
@@ -138,7 +151,7 @@ interface Index {
   begin(classifier: CodesClassifier): Promise<MomentWriter>;
   /** Puts it in its place. */
   finish(): Promise<void>;
-  /** Lets go of both, and removes what was not finished. */
+  /** Lets go of it, and removes what was not finished. */
   close(): Promise<void>;
 }
 
@@ -148,11 +161,7 @@ interface Index {
  */
 async function beginIndex(path: string, reader: StoreReader): Promise<Index> {
   const part = `${path}.${process.pid}.part`;
-  const held = await nodeStoreFile(path);
-  const file = await nodeStoreFile(part, { create: "replace" }).catch(async (error) => {
-    await held.close();
-    throw error;
-  });
+  const file = await nodeStoreFile(part, { create: "replace" });
   let writer: StoreWriter | null = null;
   return {
     async begin({ standard, name }) {
@@ -168,7 +177,6 @@ async function beginIndex(path: string, reader: StoreReader): Promise<Index> {
     },
     async close() {
       await file.close();
-      await held.close();
       await rm(part, { force: true });
     },
   };

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { basename } from "node:path";
-import { CODES_TRACK, COMPRESSOR_SIZE, compressorOf } from "../compressor.ts";
+import { CODES_TRACK, COMPRESSOR_SIZE, codesTrackOf, compressorOf } from "../compressor.ts";
 import { fail } from "../core/fail.ts";
 import { pageBundle, shippedCompressor } from "../host/bundle.ts";
 import { launchBrowser } from "../host/chromium.ts";
@@ -8,6 +8,7 @@ import { fileSource } from "../host/file_source.ts";
 import type { CompressionInfo, OpenCompressionArgs } from "../host/page/compress.ts";
 import { openPage } from "../host/page.ts";
 import { nodeStoreFile } from "../host/store_file.ts";
+import { packedRate } from "../store/description.ts";
 import {
   type Codes,
   createStore,
@@ -16,6 +17,7 @@ import {
   type StoreDescription,
   type StoreWriter,
 } from "../store/index.ts";
+import { isUnbegun } from "../store/writer.ts";
 import { openCheckpoint } from "../weights/checkpoint.ts";
 import { pixelsPerCode } from "../weights/compressor.ts";
 import type { Command, CommandContext } from "./command.ts";
@@ -95,7 +97,7 @@ async function compress({ args, signal, progress, print, note }: CommandContext)
     } finally {
       await writer.close();
     }
-    print(await summary(out, info, rate));
+    print(await summary(out, info));
   } finally {
     await browser.close();
   }
@@ -104,16 +106,17 @@ async function compress({ args, signal, progress, print, note }: CommandContext)
 /** A new store, or one of the same video and weights to go on with. */
 export async function openOutput(path: string, description: StoreDescription): Promise<StoreWriter> {
   const there = await stat(path).catch(() => null);
-  if (!there || there.size === 0) return createStore(await nodeStoreFile(path, { create: "replace" }), description);
-  // Looked at first: going on with a store cuts off what is torn at its end.
-  const held = await openStore(await fileSource(path));
-  // Embeddings are of the codes that were there when they were made; they are no reason not to go on.
-  const codesOf = ({ tracks, ...video }: StoreDescription) =>
-    JSON.stringify({ ...video, tracks: tracks.filter(({ kind }) => kind === "codes") });
-  if (codesOf(held.description) !== codesOf(description))
-    fail("bad-input", `${path} is there already and holds other codes; give another name, or remove it`);
-  const file = await nodeStoreFile(path);
+  const file = await nodeStoreFile(path, there ? {} : { create: "new" });
   try {
+    if (await isUnbegun(file, description)) await file.truncate(0);
+    if (file.size === 0) return await createStore(file, description);
+    // Looked at first: going on with a store cuts off what is torn at its end.
+    const held = await openStore(file);
+    // Embeddings are of the codes that were there when they were made; they are no reason not to go on.
+    const codesOf = ({ tracks, ...video }: StoreDescription) =>
+      JSON.stringify({ ...video, tracks: tracks.filter(({ kind }) => kind === "codes") });
+    if (codesOf(held.description) !== codesOf(description))
+      fail("bad-input", `${path} is there already and holds other codes; give another name, or remove it`);
     return await resumeStore(file);
   } catch (error) {
     await file.close();
@@ -121,11 +124,12 @@ export async function openOutput(path: string, description: StoreDescription): P
   }
 }
 
-async function summary(out: string, { adapter, description, steps }: CompressionInfo, rate: string): Promise<string> {
+/** What was made, in a line. */
+export async function summary(out: string, { adapter, description, steps }: CompressionInfo): Promise<string> {
   const { size } = await stat(out);
-  const [track] = description.tracks;
-  const stride = track?.kind === "codes" ? track.stride[0] : 1;
-  const raw = steps * stride * description.width * description.height * 3;
-  const seconds = (steps * stride * description.fps[1]) / description.fps[0];
-  return `${out}: ${seconds.toFixed(2)} s of ${description.width} x ${description.height} in ${(size / 1e6).toFixed(3)} MB, raw over file ${(raw / size).toFixed(0)} (codes of fixed length: ${rate}); on ${adapter}\n`;
+  const track = codesTrackOf(description, out);
+  const frames = steps * track.stride[0];
+  const raw = frames * description.width * description.height * 3;
+  const seconds = (frames * description.fps[1]) / description.fps[0];
+  return `${out}: ${seconds.toFixed(2)} s of ${description.width} x ${description.height} in ${(size / 1e6).toFixed(3)} MB, raw over file ${(raw / size).toFixed(0)} (codes of fixed length: ${packedRate(description, track).toFixed(0)}); on ${adapter}\n`;
 }

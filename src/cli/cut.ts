@@ -2,6 +2,7 @@ import { rm } from "node:fs/promises";
 import { fail } from "../core/fail.ts";
 import { fileSource } from "../host/file_source.ts";
 import { nodeStoreFile } from "../host/store_file.ts";
+import { withoutMomentTracks } from "../moments.ts";
 import { cutRange, cutStore } from "../store/cut.ts";
 import { createStore, openStore } from "../store/index.ts";
 import type { Command } from "./command.ts";
@@ -23,18 +24,21 @@ export const cutCommand: Command = {
     const { from, to } = rangeOf(args);
     const reader = await openStore(await fileSource(args.positional("IN")));
     const range = cutRange(reader, from, to);
-    const { fps } = reader.description;
+    // A second of the cut begins elsewhere in the film, and is another.
+    const description = withoutMomentTracks(reader.description);
+    const { fps } = description;
     const at = (frame: number) => formatTime((frame * fps[1]) / fps[0]);
     if (range.end === range.first)
       fail("bad-input", `${args.positional("IN")} has nothing from ${formatTime(from)} on`);
     const out = args.positional("OUT");
     const file = await nodeStoreFile(out, { create: "new" });
     try {
-      const writer = await createStore(file, reader.description, { chunksPerCommit: CHUNKS_PER_COMMIT });
-      await cutStore(reader, writer, range, (share) => {
+      const writer = await createStore(file, description, { chunksPerCommit: CHUNKS_PER_COMMIT });
+      const onProgress = (share: number) => {
         signal.throwIfAborted();
         progress.update("cut", share);
-      });
+      };
+      await cutStore(reader, writer, range, onProgress, description.tracks);
       await writer.close();
     } catch (error) {
       await file.close();
@@ -42,5 +46,7 @@ export const cutCommand: Command = {
       throw error;
     }
     note(`${out}: ${at(range.first)} to ${at(range.end)} of ${args.positional("IN")}`);
+    if (description.tracks.length < reader.description.tracks.length)
+      note(`${out} has no embeddings; make them anew: kinema classify ${out} --index`);
   },
 };

@@ -1,4 +1,4 @@
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import { codesTrackOf, rateOf } from "../compressor.ts";
 import { fail } from "../core/fail.ts";
 import { pageBundle, shippedCompressor } from "../host/bundle.ts";
@@ -6,7 +6,8 @@ import { launchBrowser } from "../host/chromium.ts";
 import { fileSource } from "../host/file_source.ts";
 import type { DecodedPieces, DecodingInfo, OpenDecodingArgs } from "../host/page/decode_store.ts";
 import { openPage } from "../host/page.ts";
-import { openStore } from "../store/index.ts";
+import { nodeStoreFile } from "../host/store_file.ts";
+import { openStore, type StoreFile } from "../store/index.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { checkPlace } from "./output.ts";
 import { reported } from "./progress.ts";
@@ -44,7 +45,7 @@ async function decode({ args, signal, progress, print, note }: CommandContext): 
     fail("usage", `${input} was written by ${track.model}, which is not here; give its file with --weights`);
   const browser = await launchBrowser({ onFirst: note, signal });
   const part = `${out}.${process.pid}.part`;
-  let file: FileHandle | null = null;
+  let file: StoreFile | null = null;
   try {
     const page = await openPage(browser, { bundle: pageBundle() });
     const call: OpenDecodingArgs = {
@@ -56,15 +57,14 @@ async function decode({ args, signal, progress, print, note }: CommandContext): 
       ...(Number.isFinite(to) ? { to } : {}), // JSON has no infinity
     };
     const info = await page.call<DecodingInfo>("openDecoding", call, { signal, onProgress: reported(progress.update) });
-    file = await open(part, "w");
+    file = await nodeStoreFile(part, { create: "replace" });
     for (let done = false; !done; ) {
       const next = await page.call<DecodedPieces>("nextPieces", null, { signal });
-      for (const { position, bytes } of next.pieces) await file.write(bytes, 0, bytes.length, position);
+      for (const { position, bytes } of next.pieces) await file.write(position, bytes);
       progress.update("decode", next.frames / info.frames);
       done = next.done;
     }
     await file.close();
-    file = null;
     await rename(part, out);
     print(`${out}: ${info.frames} frames of ${info.width} x ${info.height}; decoded on ${info.adapter}\n`);
   } finally {

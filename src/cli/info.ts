@@ -1,5 +1,5 @@
 import { fileSource } from "../host/file_source.ts";
-import { bitsOf, type CodesTrack, codesPerStep, framesPerStep, stepRate, type Track } from "../store/description.ts";
+import { bitsPerStep, framesPerStep, packedRate, stepRate, type Track } from "../store/description.ts";
 import { openStore, type StepRange, type StoreReader } from "../store/index.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { printable } from "./printable.ts";
@@ -73,9 +73,6 @@ async function reportTrack(
   return { track, steps, seconds, chunks, bytes, packedBytes, codecs, lost };
 }
 
-const bitsPerStep = (track: CodesTrack): number =>
-  (codesPerStep(track) / track.codebooks.length) * track.codebooks.reduce((sum, book) => sum + bitsOf(book), 0);
-
 function asText(report: StoreReport): string {
   const { file, size, width, height, fps, source, generation, faults, uncommittedBytes, tracks } = report;
   const rate = fps[1] === 1 ? `${fps[0]}` : (fps[0] / fps[1]).toFixed(3);
@@ -94,9 +91,10 @@ function asText(report: StoreReport): string {
 }
 
 function trackRows(
-  { width, height, fps }: StoreReport,
+  report: StoreReport,
   { track, steps, seconds, chunks, bytes, packedBytes, codecs, lost }: TrackReport,
 ): [string, string][] {
+  const { fps } = report;
   const per = framesPerStep(track);
   const rows: [string, string][] = [["track", track.name]];
   if (track.kind === "codes") {
@@ -110,8 +108,8 @@ function trackRows(
   rows.push(["  chunks", `${chunks}${written.length > 0 ? `: ${written.join(", ")}` : ""}`]);
   if (track.kind === "codes" && packedBytes) {
     const share = ((100 * bytes) / packedBytes).toFixed(1);
-    const rate = (24 * width * height * per) / bitsPerStep(track);
-    rows.push(["  bytes", `${bytes}, ${share} % of packed codes, which are 1/${rate.toFixed(1)} of RGB`]);
+    const rate = packedRate(report, track).toFixed(1);
+    rows.push(["  bytes", `${bytes}, ${share} % of packed codes, which are 1/${rate} of RGB`]);
   } else rows.push(["  bytes", `${bytes}`]);
   const at = (step: number) => formatTime((step * per * fps[1]) / fps[0]);
   for (const { first, steps: count } of lost) {

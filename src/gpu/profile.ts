@@ -191,11 +191,14 @@ async function openStopwatch(profiled: Profiled, clock: ProfileOptions["clock"])
     fail("unsupported", `${profiled.gpu.adapter} has no timestamps; leave the clock to the profiler`);
   if (clock === "submits" || !profiled.gpu.caps.timestamps) return bySubmits(profiled);
   const watch = byTimestamps(profiled);
-  // Some drivers have the feature and a clock that stands still.
-  const moves = (await watch.run()).some((ms) => ms > 0);
-  if (moves || clock === "timestamps") return watch;
-  watch.close();
-  return bySubmits(profiled);
+  let moves = false;
+  try {
+    // Some drivers have the feature and a clock that stands still.
+    moves = (await watch.run()).some((ms) => ms > 0) || clock === "timestamps";
+  } finally {
+    if (!moves) watch.close();
+  }
+  return moves ? watch : bySubmits(profiled);
 }
 
 /** A pass a step, with a timestamp at its beginning and at its end; one submit. */

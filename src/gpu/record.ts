@@ -36,7 +36,7 @@ export function stagingBuffers(device: GPUDevice, readings: readonly Reading[]):
   return sizes.map((size) => stagingBuffer(device, size));
 }
 
-/** Waits for what was copied and returns it by name, in logical shapes. @throws as {@link mapped} */
+/** Waits for what was copied and returns it by name, in logical shapes. `whenGone` throws once the buffers are. @throws as {@link mapped} */
 export async function readBack(
   gpu: Gpu,
   staging: readonly GPUBuffer[],
@@ -44,6 +44,7 @@ export async function readBack(
   whenGone: () => void,
 ): Promise<Record<string, Float32Array<ArrayBuffer>>> {
   await Promise.all(staging.map((buffer) => mapped(gpu, buffer, buffer.size, whenGone)));
+  whenGone(); // it may have gone between the last map and now
   const result: Record<string, Float32Array<ArrayBuffer>> = {};
   for (const { name, value, buffer, at, size } of readings) {
     const data = new Float32Array(staging[buffer]!.getMappedRange(at, size).slice(0));

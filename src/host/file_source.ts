@@ -4,17 +4,30 @@ import { fail } from "../core/fail.ts";
 import type { ByteSource } from "../weights/byte_source.ts";
 
 /**
- * Opens a path. The file is opened for each range, so that nothing has to be closed afterwards.
+ * Opens a path. The file is opened for each range, so that nothing has to be closed afterwards. `size` is that of the last
+ * look: a store that is being written may say more of itself than it had when it was opened here.
  * Throws "bad-input" for a missing or unreadable path, a directory or a device.
  */
 export async function fileSource(path: string): Promise<ByteSource> {
   const info = await stat(path).catch((cause) => explain(path, cause));
   if (info.isDirectory()) fail("bad-input", `${path}: is a directory; give the weight file inside it`);
   if (!info.isFile()) fail("bad-input", `${path}: is not a regular file; give a weight file`);
-  return { name: path, size: info.size, read: (offset, length) => readRange(path, offset, length) };
+  let { size } = info;
+  return {
+    name: path,
+    get size() {
+      return size;
+    },
+    async read(offset, length) {
+      const range = await readRange(path, offset, length);
+      size = range.size;
+      return range.bytes;
+    },
+  };
 }
 
-async function readRange(path: string, offset: number, length: number): Promise<Uint8Array> {
+/** Bytes of a file, and the size that it has after they were read. */
+async function readRange(path: string, offset: number, length: number): Promise<{ bytes: Uint8Array; size: number }> {
   const file = await open(path, "r").catch((cause) => explain(path, cause));
   try {
     const bytes = new Uint8Array(length);
@@ -24,7 +37,7 @@ async function readRange(path: string, offset: number, length: number): Promise<
       if (bytesRead === 0) break;
       got += bytesRead;
     }
-    return got === length ? bytes : bytes.subarray(0, got);
+    return { bytes: bytes.subarray(0, got), size: (await file.stat()).size };
   } catch (cause) {
     return explain(path, cause);
   } finally {

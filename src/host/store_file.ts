@@ -1,8 +1,10 @@
 /** A StoreFile over a file of the machine: positional writes, fdatasync, and a lock against a second writer. */
 
-import { rmSync } from "node:fs";
-import { type FileHandle, open, readFile, rm } from "node:fs/promises";
-import { fail } from "../core/fail.ts";
+import { constants, rmSync } from "node:fs";
+import { copyFile, type FileHandle, link, open, readFile, realpath, rm, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fail, KinemaError } from "../core/fail.ts";
 import type { StoreFile } from "../store/store_file.ts";
 import { atExit } from "./exit.ts";
 
@@ -20,35 +22,103 @@ export async function nodeStoreFile(
   try {
     const flags = options.create === "new" ? "wx+" : options.create === "replace" ? "w+" : "r+";
     const handle = await open(path, flags).catch((cause) => explain(path, cause));
-    return new NodeStoreFile(path, handle, (await handle.stat()).size, unlock);
+    try {
+      if (options.create) await flushFolder(dirname(path));
+      return new NodeStoreFile(path, handle, (await handle.stat()).size, unlock);
+    } catch (cause) {
+      await handle.close();
+      return explain(path, cause);
+    }
   } catch (error) {
     unlock();
     throw error;
   }
 }
 
+/** Puts a folder's names on the medium, without which a file that was flushed may be gone; where the system flushes no folders it does that by itself. */
+async function flushFolder(path: string): Promise<void> {
+  const folder = await open(path, "r").catch(() => null);
+  await folder?.sync().catch(() => {});
+  await folder?.close();
+}
+
+/** Locks of this process. Another that has its number was left by an earlier process: in a container the next one often gets the same. */
+const held = new Set<string>();
+
 /** Makes PATH.lock and returns what removes it. */
 async function lock(path: string): Promise<() => void> {
+  const folder = await realpath(dirname(path)).catch((cause) => explain(path, cause));
   const file = `${path}.lock`;
-  for (let attempt = 0; ; attempt++) {
-    const handle = await open(file, "wx").catch((cause: NodeJS.ErrnoException) =>
-      cause.code === "EEXIST" && attempt < 3 ? null : explain(path, cause),
-    );
-    if (handle) {
-      await handle.writeFile(`${process.pid}\n`);
-      await handle.close();
-      const remove = () => rmSync(file, { force: true });
-      const forget = atExit(remove);
-      return () => {
-        if (forget()) remove();
-      };
+  const key = join(folder, basename(file));
+  if (held.has(key)) inUse(path, process.pid);
+  held.add(key);
+  // Written elsewhere and then given its name, so that a lock says from the first moment whose it is.
+  const own = `${file}.${process.pid}`;
+  try {
+    await writeFile(own, `${process.pid}\n`);
+    for (let attempt = 0; !(await linked(own, file)); attempt++) {
+      const owner = await ownerOf(file);
+      if (owner !== null && isForeign(owner)) inUse(path, owner);
+      if (attempt === 3)
+        fail("bad-input", `${path} has the lock of a process that is gone; remove ${file} and ${file}.stale`);
+      await removeStale(file, own);
     }
-    const owner = Number(await readFile(file, "utf8").catch(() => ""));
-    if (owner > 0 && isAlive(owner)) {
-      fail("bad-input", `${path} is being written by process ${owner}; wait for it to end (its lock is ${file})`);
-    }
-    await rm(file, { force: true });
+  } catch (cause) {
+    held.delete(key);
+    return explain(path, cause);
+  } finally {
+    await rm(own, { force: true });
   }
+  const remove = () => {
+    held.delete(key);
+    rmSync(file, { force: true });
+  };
+  const forget = atExit(remove);
+  return () => {
+    if (forget()) remove();
+  };
+}
+
+/** Gives a file a second name; false where that is taken. A file system without second names gets a copy, which may be seen half-written. */
+async function linked(from: string, to: string): Promise<boolean> {
+  try {
+    await link(from, to).catch((cause: NodeJS.ErrnoException) => {
+      if (cause.code === "EEXIST") throw cause;
+      return copyFile(from, to, constants.COPYFILE_EXCL);
+    });
+    return true;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw cause;
+  }
+}
+
+/** Removes the lock of a process that is gone. One process at a time does, and looks again: the others might remove the lock that it takes next. */
+async function removeStale(file: string, own: string): Promise<void> {
+  const guard = `${file}.stale`;
+  if (!(await linked(own, guard))) return sleep(20);
+  try {
+    const owner = await ownerOf(file);
+    if (owner !== null && !isForeign(owner)) await rm(file, { force: true });
+  } finally {
+    await rm(guard, { force: true });
+  }
+}
+
+/** The process that a lock names, 0 for none; null where there is no lock. */
+async function ownerOf(file: string): Promise<number | null> {
+  const text = await readFile(file, "utf8").catch(() => null);
+  return text === null ? null : Number(text) || 0;
+}
+
+/** Whether a process other than this one is there. */
+const isForeign = (pid: number): boolean => pid > 0 && pid !== process.pid && isAlive(pid);
+
+function inUse(path: string, owner: number): never {
+  return fail(
+    "bad-input",
+    `${path} is being written by process ${owner}; wait for it to end (its lock is ${path}.lock)`,
+  );
 }
 
 function isAlive(pid: number): boolean {
@@ -111,8 +181,13 @@ class NodeStoreFile implements StoreFile {
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
-    await this.handle.close();
-    this.unlock();
+    try {
+      await this.handle.close();
+    } catch (cause) {
+      explain(this.name, cause);
+    } finally {
+      this.unlock();
+    }
   }
 
   private async try<Result>(task: () => Promise<Result>): Promise<Result> {
@@ -122,6 +197,7 @@ class NodeStoreFile implements StoreFile {
 }
 
 function explain(path: string, cause: unknown): never {
+  if (cause instanceof KinemaError) throw cause;
   const code = (cause as NodeJS.ErrnoException).code;
   if (code === "ENOENT" || code === "ENOTDIR")
     fail("bad-input", `${path}: no such file or folder; check the path`, {}, cause);

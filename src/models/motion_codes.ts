@@ -1,6 +1,7 @@
-// Networks that read codes: what moves, and what is there, without a pixel. S3D on codes as in "Compressed Vision" (Wiles et al., ACCV 2022), its
-// convolutions over space and time apart (Xie et al., ECCV 2018) and its first strides left out, as the grid is small already; TSM (Lin et
-// al., ICCV 2019) on codes beside it. Time looks back only, a step a block, so that a stream gives what the clip gives.
+// Networks that read codes: what moves, and what is there, without a pixel. "Compressed Vision" (Wiles et al., ACCV 2022) reads codes with an S3D (Xie et
+// al., ECCV 2018) whose first strides are left out, as the grid is small already. This one is like it in those two: convolutions over space and over time
+// apart, no first strides. It is no S3D: residual blocks in place of Inception's branches, time in front of space, and time looks back only, a step a block,
+// so that a stream gives what the clip gives. TSM (Lin et al., ICCV 2019) on codes beside it.
 import { fail } from "../core/fail.ts";
 import { type Graph, GraphBuilder, type Value } from "../core/graph.ts";
 import { channels, extent, tensor } from "../core/tensor.ts";

@@ -82,18 +82,22 @@ export const attention = defineOp<AttentionAttrs>({
   lower(values, attrs, caps) {
     const { heads } = attrs;
     const { sequences, across, queries, keys, head } = extents(specsOf(values), attrs);
-    const PARTS = values.qkv ? 3 : 2;
+    const parts = values.qkv ? 3 : 2;
     const params = { sequences, across, queries, keys, heads, scale: Math.LOG2E / Math.sqrt(head) };
     const bind = { q: values.q ?? null, kv: keysOf(values), y: values.y! };
     const head4 = head / 4;
     if (caps.kind === "gpu") {
       const groups = flat(sequences * heads * Math.ceil(queries / kernels.attentionTile.consts.WG), 1);
-      return [dispatch(kernels.attentionTile, { consts: { PARTS, HEAD4: head4 }, params, bind, groups })];
+      return [
+        dispatch(kernels.attentionTile, { consts: { HEAD4: head4 }, params: { ...params, parts }, bind, groups }),
+      ];
     }
     // Loads of keys and values are most of the time on a CPU adapter: a tile of queries shares them.
     const ROWS = queries < 8 ? 1 : kernels.attention.consts.ROWS;
     const groups = flat(sequences * heads * Math.ceil(queries / ROWS), kernels.attention.consts.WG);
-    return [dispatch(kernels.attention, { consts: { PARTS, ROWS }, params: { ...params, head4 }, bind, groups })];
+    return [
+      dispatch(kernels.attention, { consts: { PARTS: parts, ROWS }, params: { ...params, head4 }, bind, groups }),
+    ];
   },
   macs(inputs, _outputs, attrs) {
     const { sequences, queries, keys, width } = extents(inputs, attrs);

@@ -118,21 +118,23 @@ export function candidates(product: Product, caps: Caps): BodyName[] {
   });
 }
 
-/** Workgroups that keep a large GPU busy, and those below which its threads are better off alone. */
-const MANY = 256;
-const FEW = 32;
+/**
+ * The tiles that are guessed, and how many workgroups there must be to keep a large GPU busy. They are few and far between, so that a
+ * network's kernels compile in two tiles or three: 128x64 has twice the threads of 64x64, with the same work each.
+ */
+const ENOUGH = { "tile 128x32": 32, "tile 128x64": 128, "tile 32x64": 24, "tile 16x64": 32 } as const;
 
 /**
- * The body by a rule of thumb: tiles as large as leave enough of them; a thread by itself where a tile would be mostly waste.
+ * The body by a rule of thumb: the largest tile of which there are enough; a thread by itself where a tile would be mostly waste.
  * Matrices are never guessed: hardware that has them may be slower with them.
  */
 function guess(product: Product, caps: Caps): BodyName {
   if (caps.kind === "cpu" || product.load === "OTHER" || product.rows < 8 || product.out4 < 6) return "registers";
-  const count = (name: `tile ${number}x${32 | 64}` & BodyName) => workgroups(product, tileExtent(BODIES[name].tile));
-  if (product.out4 <= 8 && count("tile 128x32") >= FEW) return "tile 128x32";
-  for (const name of ["tile 128x64", "tile 64x64", "tile 32x64"] as const) if (count(name) >= MANY) return name;
-  if (count("tile 32x64") >= FEW) return "tile 32x64";
-  return count("tile 16x64") >= FEW ? "tile 16x64" : "registers 1x4";
+  const tiles = (Object.keys(ENOUGH) as (keyof typeof ENOUGH)[]).filter(
+    (name) => name !== "tile 128x32" || product.out4 <= 8,
+  );
+  const enough = (name: keyof typeof ENOUGH) => workgroups(product, tileExtent(BODIES[name].tile)) >= ENOUGH[name];
+  return tiles.find(enough) ?? "registers 1x4";
 }
 
 /** The body that a measurement found for products like this one, else a good guess. */

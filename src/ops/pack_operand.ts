@@ -18,8 +18,7 @@ export const packOperand = defineOp<PackAttrs>({
     const rows4 = quads(rows(x!.spec));
     return [
       dispatch(kernels.packOperand, {
-        consts: { TRANSPOSED: transposed },
-        params: { rows: rows(x!.spec), channels4, rows4 },
+        params: { rows: rows(x!.spec), channels4, rows4, transposed: Number(transposed) },
         bind: { x: x!, w: w! },
         groups: flat(channels4 * rows4, kernels.packOperand.consts.WG),
       }),

@@ -74,6 +74,14 @@ export const sitesOf = (track: CodesTrack): number => track.grid[0] * track.grid
 /** Codes of one step. */
 export const codesPerStep = (track: CodesTrack): number => sitesOf(track) * track.codebooks.length;
 
+/** Bits of one step in packed form. */
+export const bitsPerStep = (track: CodesTrack): number =>
+  sitesOf(track) * track.codebooks.reduce((sum, codebook) => sum + bitsOf(codebook), 0);
+
+/** Bytes of RGB for a byte of packed codes. */
+export const packedRate = ({ width, height }: Pick<StoreDescription, "width" | "height">, track: CodesTrack): number =>
+  (24 * width * height * track.stride[0]) / bitsPerStep(track);
+
 /** An array for `count` codes of a track. */
 export function codesArray(track: CodesTrack, count: number): Codes {
   const bits = Math.max(...track.codebooks.map(bitsOf));

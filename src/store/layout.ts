@@ -7,6 +7,8 @@ export const SUPERBLOCK_BYTES = 512;
 /** Where the first record is. */
 export const RECORDS_AT = 8192;
 export const HEADER_BYTES = 64;
+/** Where a record's header has the file's id. */
+export const FILE_ID_AT = 20;
 /** Chunks that an index page lists. */
 export const PAGE_CHUNKS = 16;
 const ENTRY_BYTES = 28;
@@ -166,7 +168,7 @@ export function encodeRecord(
   data.setUint8(16, header.kind);
   data.setUint8(17, header.codec);
   data.setUint16(18, header.track, true);
-  data.setUint32(20, header.fileId, true);
+  data.setUint32(FILE_ID_AT, header.fileId, true);
   setU64(data, 24, header.offset);
   setU64(data, 32, header.first);
   data.setUint32(40, header.steps, true);
@@ -192,7 +194,7 @@ export function decodeHeader(bytes: Uint8Array, offset: number): RecordHeader | 
     kind: data.getUint8(16),
     codec: data.getUint8(17),
     track: data.getUint16(18, true),
-    fileId: data.getUint32(20, true),
+    fileId: data.getUint32(FILE_ID_AT, true),
     sequence: data.getUint32(12, true),
     link: data.getUint32(8, true),
     offset,

@@ -103,18 +103,31 @@ export class StoreReader {
     const codes = codesArray(described, (to - from) * each);
     let next = from;
     for await (const chunk of this.chunks(from, to, track)) {
-      if (chunk.first > next) break;
       const end = Math.min(to, chunk.first + chunk.steps);
       codes.set(chunk.codes().subarray((next - chunk.first) * each, (end - chunk.first) * each), (next - from) * each);
       next = end;
     }
-    if (next < to) fail("bad-file", `${this.source.name}: step ${next} is lost; the file is damaged (kinema info)`);
     return codes;
   }
 
-  /** Chunks that hold steps from `from` up to and without `to`, in order; one in memory at a time. */
+  /**
+   * Chunks that hold steps from `from` up to and without `to`, in order; one in memory at a time.
+   * Throws "bad-file" where one is damaged or, of codes, whose steps have no gaps, lost.
+   */
   async *chunks(from = 0, to = Number.POSITIVE_INFINITY, track?: string): AsyncGenerator<Chunk> {
-    for await (const entry of this.entries(from, to, track)) yield await this.load(entry);
+    const index = trackIndex(this.description, track);
+    const gapless = this.description.tracks[index]!.kind === "codes";
+    let next = from;
+    const expect = (step: number) => {
+      if (gapless && next < step)
+        fail("bad-file", `${this.source.name}: step ${next} is lost; the file is damaged (kinema info)`);
+    };
+    for await (const entry of this.entries(from, to, track)) {
+      expect(entry.first);
+      yield await this.load(entry);
+      next = entry.first + entry.steps;
+    }
+    expect(Math.min(to, this.log.ends[index]!));
   }
 
   /** The chunk that holds a step, or null. Throws "bad-file" where it is damaged. */

@@ -1,4 +1,5 @@
 import { fail } from "../core/fail.ts";
+import type { ByteSource } from "../weights/byte_source.ts";
 import { Batch, type Facts } from "./batch.ts";
 import { encodeChunk, firstBeyond } from "./codec.ts";
 import {
@@ -11,10 +12,10 @@ import {
   encodeDescription,
   type StoreDescription,
 } from "./description.ts";
-import { CODEC, KIND, RECORDS_AT } from "./layout.ts";
+import { CODEC, FILE_ID_AT, KIND, RECORDS_AT } from "./layout.ts";
 import { openLog, readRecord } from "./log.ts";
 import type { Chunk } from "./reader.ts";
-import type { StoreFile } from "./store_file.ts";
+import { MemoryFile, type StoreFile } from "./store_file.ts";
 import { trackIndex } from "./tracks.ts";
 
 export interface StoreOptions {
@@ -35,14 +36,34 @@ export async function createStore(
 ): Promise<StoreWriter> {
   checkDescription(description);
   if (file.size > 0) fail("bad-input", `${file.name} is not empty; resume it or give another name`);
-  const fileId = crypto.getRandomValues(new Uint32Array(1))[0]!;
+  const batch = beginning(description, crypto.getRandomValues(new Uint32Array(1))[0]!);
+  await batch.commit(file);
+  return new StoreWriter(file, batch, options);
+}
+
+/** What a store begins with: its description, twice. */
+function beginning(description: StoreDescription, fileId: number): Batch {
   const ends = description.tracks.map(() => 0);
   const start = { generation: 0, slot: 1, length: RECORDS_AT, sequence: 0, link: 0 };
   const batch = new Batch({ ...start, description, fileId, page: null, pageAt: 0, tail: [], ends });
   const json = encodeDescription(description);
   for (let copy = 0; copy < 2; copy++) batch.add({ kind: KIND.description, codec: CODEC.raw }, json);
-  await batch.commit(file);
-  return new StoreWriter(file, batch, options);
+  return batch;
+}
+
+/**
+ * Whether a file is what a crash in createStore's first write leaves of a store of this description: the first part of what
+ * createStore writes, and nothing else. Nothing was ever committed to it, so it can be emptied and begun anew.
+ */
+export async function isUnbegun(file: ByteSource, description: StoreDescription): Promise<boolean> {
+  const id = await file.read(RECORDS_AT + FILE_ID_AT, 4);
+  if (id.byteLength < 4) return false;
+  const fileId = new DataView(id.buffer, id.byteOffset).getUint32(0, true);
+  const image = new MemoryFile();
+  await beginning(description, fileId).commit(image);
+  if (file.size >= image.size) return false;
+  const wanted = image.bytes.fill(0, 0, RECORDS_AT); // the superblock comes after the records
+  return (await file.read(0, file.size)).every((byte, at) => byte === wanted[at]);
 }
 
 /**

@@ -115,6 +115,10 @@ describe("kinema classify IN.kvc", () => {
     const foreign = files.write("foreign.safetensors", motionCodesFile(shape, { quantiser: "0".repeat(64) }));
     await expectRefusal(["classify", film, "--weights", foreign], /quantiser [0-9a-f]{12}, .* with 000000000000; give/);
     await expectRefusal(["classify", film, "--sampling", "dense"], /--sampling is for videos/);
+    // Before it is looked at: what its writer appends meanwhile would not come into the new one.
+    const busy = files.write("busy.kvc", "");
+    files.write("busy.kvc.lock", `${process.pid}\n`);
+    await expectRefusal(["classify", busy, "--weights", weights, "--index"], /is being written by process \d+/);
     const clip = `${ROOT}bench/assets/motion.webm`;
     await expectRefusal(["classify", clip, "--index"], /--index is for stores/);
     await expectRefusal(["classify", clip, "--weights", weights], /reads codes, not frames; give it a \.kvc store/);

@@ -1,5 +1,5 @@
 // `kinema compress` and `kinema decode`: there and back, broken off in two ways and gone on with, and refusals.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { afterAll, describe, expect, it } from "vitest";
@@ -31,6 +31,26 @@ async function readable(path: string): Promise<number> {
   if (!existsSync(path)) return 0;
   const reader = await openStore(await fileSource(path)).catch(() => null);
   return reader?.steps() ?? 0;
+}
+
+/** A module that lets a process write `room` bytes to files that it holds open, 1000 at a time. */
+function smallDisk(room: number): string {
+  return files.write(
+    "disk.mjs",
+    `import { open } from "node:fs/promises";
+const handle = await open(process.execPath);
+const handles = Object.getPrototypeOf(handle);
+await handle.close();
+const { write } = handles;
+let room = ${room};
+handles.write = async function (bytes, from, length, at) {
+  if (room <= 0) throw Object.assign(new Error("full"), { code: "ENOSPC" });
+  const part = Math.min(length, 1000, room);
+  room -= part;
+  return write.call(this, bytes, from, part, at);
+};
+`,
+  );
 }
 
 /** Compresses until at least `steps` are committed, then sends a signal. */
@@ -89,6 +109,14 @@ describe("kinema compress and kinema decode", () => {
     } finally {
       await browser.close();
     }
+  });
+
+  it("a full disk ends it in a line, and nothing is left behind", { timeout: 120_000 }, async () => {
+    const out = files.path("full.webm");
+    const environment = { NODE_OPTIONS: `--import=${smallDisk(4000)}` };
+    const { code, stderr } = await start(["decode", store, out, "--from", "0.4", "--to", "1.2"], environment).ended;
+    expect([code, stderr]).toEqual([2, expect.stringMatching(/^kinema: \S+: the disk is full; free some space\n$/)]);
+    expect(readdirSync(files.folder).filter((name) => name.startsWith("full"))).toEqual([]);
   });
 
   it("refuses weights that the store was not written with", async () => {

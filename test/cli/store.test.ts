@@ -3,6 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fileSource } from "../../src/host/file_source.ts";
 import { nodeStoreFile } from "../../src/host/store_file.ts";
+import { withMomentTracks } from "../../src/moments.ts";
 import { createStore, openStore } from "../../src/store/index.ts";
 import { codesTrack, described, madeCodes, sameCodes } from "../store/made.ts";
 import { expectRefusal, kinema } from "./kinema.ts";
@@ -100,6 +101,20 @@ describe("kinema cut", () => {
     expect((await reader.chunkAt(5, "labels"))?.first).toBe(5);
     expect(existsSync(`${out}.lock`)).toBe(false);
     await expectRefusal(["cut", film, out], /cut\.kvc is there already; give another name or remove it/);
+  });
+
+  it("leaves out what was said of the whole's seconds, and says so", async () => {
+    const [indexed, out] = [files.path("indexed.kvc"), files.path("part.kvc")];
+    const description = withMomentTracks(described(track), 4, "a network");
+    const writer = await createStore(await nodeStoreFile(indexed, { create: "new" }), description);
+    await writer.append(codes, "codes");
+    for (const name of ["embedding", "timeline"]) await writer.appendBytes(name, 0, 6, new Uint8Array(48));
+    await writer.close();
+    const { code, stderr } = await kinema("cut", indexed, out, "--from", "1.2", "--to", "4");
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/part\.kvc has no embeddings; make them anew: kinema classify .*part\.kvc --index\n$/);
+    const { description: kept } = await openStore(await fileSource(out));
+    expect(kept).toEqual(described(track));
   });
 
   it("of a damaged store: what is whole can be cut out, else nothing is left behind", async () => {

@@ -5,6 +5,7 @@ import { bytesText } from "../../bench/recorder/figures.ts";
 import { newName } from "../../bench/recorder/folder.ts";
 import { encodeLive } from "../../bench/recorder/live.ts";
 import { RateMeter } from "../../bench/recorder/rate_meter.ts";
+import { remote } from "../../bench/recorder/remote.ts";
 import { Slots } from "../../bench/recorder/slots.ts";
 import { Turns } from "../../bench/recorder/turns.ts";
 import type { FrameEncoder } from "../../src/compressor.ts";
@@ -105,10 +106,38 @@ describe("live codes", () => {
     expect(new Set(shown.slice(2, 10_000))).toEqual(new Set([1, 2]));
   });
 
+  it("leaves no frame open where one cannot be read or its listener throws", async () => {
+    const { encoder } = fakeEncoder(1);
+    const { signal } = new AbortController();
+    const unreadable = frameOf(1, 0);
+    Object.assign(unreadable.frame, { copyTo: () => Promise.reject(new Error("gone")) });
+    const codes = encodeLive(async () => unreadable, encoder, { fps: 10, signal, onFrame: () => {} });
+    await expect(codes.next()).rejects.toThrow("gone");
+    expect([...open]).toEqual([]);
+    const onFrame = () => {
+      throw new Error("listener");
+    };
+    await expect(encodeLive(async () => frameOf(2, 0), encoder, { fps: 10, signal, onFrame }).next()).rejects.toThrow(
+      "listener",
+    );
+    expect([...open]).toEqual([]);
+  });
+
   it("stops at once, with what it has", async () => {
     const controller = new AbortController();
     controller.abort();
     expect(await record(2, [0, 0.1], controller.signal)).toEqual({ shown: [], dropped: 0, runs: 0 });
+  });
+});
+
+describe("a worker's functions", () => {
+  it("fail once it has failed, those that wait and those that come", async () => {
+    const worker = { postMessage: () => {} } as unknown as Worker;
+    const functions = remote<{ steps(): number }>(worker);
+    const waiting = functions.steps();
+    worker.onerror!({ message: "not found" } as ErrorEvent);
+    await expect(waiting).rejects.toThrow("the store's worker failed: not found");
+    await expect(functions.steps()).rejects.toThrow("the store's worker failed: not found");
   });
 });
 

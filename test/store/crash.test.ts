@@ -225,6 +225,22 @@ describe("damage to what was committed", () => {
     LONG,
   );
 
+  it("says what is lost where a header and the index are, in the middle and at the end of what is read", async () => {
+    const bytes = flipped(8 * (chunks[5]!.offset + 9));
+    bytes.fill(0, 0, RECORDS_AT);
+    const reader = await openStore(new MemoryFile(bytes));
+    const read = async (from: number, to?: number) => {
+      const seen: number[] = [];
+      for await (const chunk of reader.chunks(from, to)) seen.push(chunk.first);
+      return seen;
+    };
+    const lost = { code: "bad-file", message: "memory: step 10 is lost; the file is damaged (kinema info)" };
+    for (const [from, to] of [[0], [7, 20], [10, 11], [8, 11]] as const)
+      await expect(read(from, to), `${from} to ${to}`).rejects.toMatchObject(lost);
+    expect(await read(0, 10)).toEqual([0, 2, 4, 6, 8]);
+    expect((await read(12)).at(-1)).toBe(STEPS - CHUNK);
+  });
+
   it(
     "goes on behind damage, and reads what is on both sides of it",
     async () => {

@@ -46,6 +46,21 @@ describe("a file of the machine", () => {
     writeFileSync(path("b.kvc.lock"), `${gone}\n`);
     await (await nodeStoreFile(path("b.kvc"))).close();
     expect(existsSync(path("b.kvc.lock"))).toBe(false);
+    // So does one that had this process's number: a container that is started again counts from one.
+    writeFileSync(path("b.kvc.lock"), `${process.pid}\n`);
+    await (await nodeStoreFile(path("b.kvc"))).close();
+    expect(existsSync(path("b.kvc.lock"))).toBe(false);
+  });
+
+  it("is read while it is written: what a commit adds after the first look is no fault", async () => {
+    const track = codesTrack();
+    const writer = await createStore(await nodeStoreFile(path("live.kvc"), { create: "new" }), described(track));
+    await writer.append(madeCodes(track, 4, 3));
+    const source = await fileSource(path("live.kvc"));
+    await writer.append(madeCodes(track, 4, 4));
+    const reader = await openStore(source);
+    expect([reader.faults, reader.steps()]).toEqual([[], 8]);
+    await writer.close();
   });
 
   it("says what is wrong with a path", async () => {

@@ -85,7 +85,10 @@ def main():
     torch.set_num_threads(1)
     cache = options.cache or os.path.join(options.work, "cache")
     compressor, _ = load(weights_path(options.weights, "192"))
-    net = load_augmenter(options.augmenter or os.path.join(options.weights, "kinema-augment-192.safetensors"))
+    path = options.augmenter or os.path.join(options.weights, "kinema-augment-192.safetensors")
+    net = load_augmenter(path)
+    if not net.config["aligned"]:
+        raise SystemExit(f"{path} was trained with --letter: its latents are not aligned, and windows of a larger picture lack what moves in from others; here aligned ones are measured")
     rivals = {}
     for path in options.rivals:
         rival, action = open_rival(path)

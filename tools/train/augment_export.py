@@ -37,6 +37,13 @@ def quantiser_hash(path):
     return digest.hexdigest()
 
 
+def command_of(script, saved, names):
+    """The command that a checkpoint was trained with, by the options that make a difference."""
+    asked = [(name, saved["options"][name]) for name in names]
+    flags = [f"--{name}" if value is True else f"--{name} {value}" for name, value in asked if value is not False]
+    return f"python tools/train/{script} {' '.join(flags)} (step {saved['step']})"
+
+
 def load_augmenter(path):
     """The network of an exported file, or the averaged one of a checkpoint."""
     if path.endswith(".pt"):
@@ -80,10 +87,11 @@ def main():
     parser.add_argument("--measured", default="not measured", help="what augment_evaluate.py said, in a line")
     options = parser.parse_args()
     saved = torch.load(options.checkpoint, map_location="cpu", weights_only=False)
-    asked, compressor = saved["options"], weights_path(options.out, "192")
+    compressor = weights_path(options.out, "192")
+    training = command_of("augment_train.py", saved, ("letter", "layers", "steps", "batch", "lr", "latent", "seed"))
     metadata = {"format": "kinema", "model": "kinema-augment", "version": VERSION, "network": json.dumps(saved["config"]),
                 "compressor": "kinema-compressor-192", "quantiser": quantiser_hash(compressor), "measured": options.measured,
-                "training": f"python tools/train/augment_train.py --steps {asked['steps']} --lr {asked['lr']} --seed {asked['seed']} (step {saved['step']})", "torch": torch.__version__}
+                "training": training, "torch": torch.__version__}
     tensors = {name: value.numpy().astype(np.float16) for name, value in saved["average"].items()}
     path = os.path.join(options.out, FILE)
     write_safetensors(path, tensors, metadata)

@@ -31,11 +31,18 @@ def path_of(work, kind, split, index, end):
     return os.path.join(work, kind, f"{split}-{index:04d}.{end}")
 
 
+def _replace(target, save, *values, **arrays):
+    """Writes a file beside its place, then moves it there. The name is this process's own: another training may be making the same shard."""
+    part = f"{target}.{os.getpid()}.part{os.path.splitext(target)[1]}"
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    save(part, *values, **arrays)
+    os.replace(part, target)
+
+
 def clips_of(data, cache, work, split, index, seed=0):
     """Clips [SHARD, FRAMES, SIZE, SIZE, 3] and labels [SHARD, FRAMES] of a shard, rendered if they are not there yet."""
     target = path_of(work, "clips", split, index, "npy")
     if not os.path.exists(target):
-        os.makedirs(os.path.dirname(target), exist_ok=True)
         random = np.random.default_rng([seed, _SPLIT_SEED[split], index, SIZE])
         footage = Footage(data, cache, split)
         clips, labels = np.empty((SHARD, FRAMES, SIZE, SIZE, 3), np.uint8), np.empty((SHARD, FRAMES), np.int64)
@@ -43,9 +50,8 @@ def clips_of(data, cache, work, split, index, seed=0):
             # Test clips hold every class equally often, in one clear motion each, as in dataset.py.
             label = None if split == "train" else i % 16
             clips[i], labels[i] = make_clip(random, footage, FRAMES, label, split != "train", split in ("train", "hard"), split == "test", SIZE, FINER)
-        np.save(path_of(work, "clips", split, index, "labels"), labels)
-        np.save(target + ".part.npy", clips)
-        os.replace(target + ".part.npy", target)
+        _replace(path_of(work, "clips", split, index, "labels.npy"), np.save, labels)
+        _replace(target, np.save, clips)
     return np.load(target, mmap_mode="r"), np.load(path_of(work, "clips", split, index, "labels.npy"))
 
 
@@ -78,12 +84,6 @@ def local_motion(clip, flow):
     return out
 
 
-def _save(target, **arrays):
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    np.savez(target + ".part.npz", **arrays)
-    os.replace(target + ".part.npz", target)
-
-
 def make_targets(data, cache, work, split, index):
     """Labels of each step (those of its last frame) and the local motion of every variant of a shard."""
     target = path_of(work, "targets", split, index, "npz")
@@ -93,7 +93,7 @@ def make_targets(data, cache, work, split, index):
     for clip, marks in variants(data, cache, work, split, index):
         labels.append(np.concatenate([[IGNORE], marks[PAIR - 1::PAIR][1:]]))
         motion.append(local_motion(clip, flow))
-    _save(target, labels=np.stack(labels), flow=np.stack(motion))
+    _replace(target, np.savez, labels=np.stack(labels), flow=np.stack(motion))
 
 
 @torch.no_grad()
@@ -107,7 +107,7 @@ def make_codes(data, cache, work, split, index, rate, weights):
     for clip, _ in variants(data, cache, work, split, index):
         x = torch.from_numpy(clip).permute(0, 3, 1, 2).float().div_(255)
         found.append(net.encode(x).numpy().astype(np.uint16 if rate == "30" else np.uint8))
-    _save(target, codes=np.stack(found))
+    _replace(target, np.savez, codes=np.stack(found))
 
 
 def bytes_of_frame(rate):
@@ -158,7 +158,7 @@ def make_jpeg(data, cache, work, split, index, kind, rate):
         return
     sides = SIDES if kind == "jpeg" else (SIZE,)
     files = [file for clip, _ in variants(data, cache, work, split, index) for file in to_jpeg(clip, bytes_of_frame(rate), sides)]
-    _save(target, bytes=np.concatenate(files), ends=np.cumsum([len(file) for file in files]))
+    _replace(target, np.savez, bytes=np.concatenate(files), ends=np.cumsum([len(file) for file in files]))
 
 
 def make_shard(data, cache, work, weights, arm, split, index):

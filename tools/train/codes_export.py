@@ -11,10 +11,9 @@ import os
 import numpy as np
 import torch
 
-from augment_export import quantiser_hash
+from augment_export import command_of, quantiser_hash
 from classes import CLASSES
 from codes_data import FRAMES, PAIR, SIZE, Arm
-from codes_evaluate import open_run
 from codes_model import BLOCKS, WIDTHS, Conv, network_of
 from codes_train import JUDGED
 from compressor_export import load, pattern, weights_path
@@ -25,6 +24,15 @@ from sources import MODEL_FPS
 VERSION = "1"
 #: Pooled outputs that an embedding is made of: what is there, and what moves.
 EMBEDDED = ("blocks.1", "blocks.2")
+
+
+def open_run(path):
+    """The averaged network of a checkpoint of codes_train.py, and the checkpoint."""
+    saved = torch.load(path, map_location="cpu", weights_only=False)
+    options = saved["options"]
+    net = network_of(options["arm"], options["backbone"], len(CLASSES), RATES)
+    net.load_state_dict(saved["average"])
+    return net.eval(), saved
 
 
 def file_of(folder, arm, backbone):
@@ -101,7 +109,7 @@ def described(saved, weights):
     return {"format": "kinema", "model": "kinema-motion-codes", "version": VERSION, "backbone": options["backbone"], "rate": rate,
             "compressor": f"kinema-compressor-{rate}", "quantiser": quantiser_hash(weights_path(weights, rate)), "classes": json.dumps(CLASSES),
             "network": json.dumps({"widths": WIDTHS, "blocks": BLOCKS, "parts": RATES[rate]["quantiser"]}), "fps": str(MODEL_FPS), "frames": str(PAIR), "size": str(SIZE),
-            "training": f"python tools/train/codes_train.py --arm {options['arm']} --backbone {options['backbone']} --steps {options['steps']} --seed {options['seed']} (step {saved['step']})",
+            "training": command_of("codes_train.py", saved, ("arm", "backbone", "shards", "steps", "batch", "lr", "flow", "seed")),
             "torch": torch.__version__}
 
 

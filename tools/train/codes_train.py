@@ -61,20 +61,29 @@ def shuffled(seen, random):
     return parts[random.permutation(JUDGED)].reshape(seen.shape)
 
 
+#: The class that is told from a class by its direction only.
+PARTNER = {a: b for pair in PAIRS for a, b in (pair, pair[::-1])}
+
+
+def judged(row, label):
+    """Of a clip: the class that its label counts for, whether the probabilities name it, and whether they have its way within its pair (None without one)."""
+    truth = STILL if label == CAMERA_STILL else label
+    guess = camera_group(row).argmax() if label == CAMERA_STILL else row.argmax()
+    return truth, guess == truth, row[truth] > row[PARTNER[truth]] if truth in PARTNER else None
+
+
 def measure(p, labels):
     """Top-1 of 16 over the camera's and the subjects' classes, right way within pairs, each class and each pair."""
     right, count = np.zeros(len(CLASSES)), np.zeros(len(CLASSES))
-    partner = {a: b for pair in PAIRS for a, b in (pair, pair[::-1])}
-    ways = {a: [] for a in partner}
+    ways = {a: [] for a in PARTNER}
     for row, label in zip(p, labels):
         if label == IGNORE:
             continue
-        truth = STILL if label == CAMERA_STILL else label
-        guess = camera_group(row).argmax() if label == CAMERA_STILL else row.argmax()
-        right[truth] += guess == truth
+        truth, named, way = judged(row, label)
+        right[truth] += named
         count[truth] += 1
-        if truth in partner:
-            ways[truth].append(row[truth] > row[partner[truth]])
+        if way is not None:
+            ways[truth].append(way)
     rate = lambda s: float(right[s].sum() / max(1, count[s].sum()))  # noqa: E731
     share = lambda found: float(np.mean(found)) if found else 0.0  # noqa: E731
     return {"all": rate(slice(0, 16)), "camera": rate(slice(0, CAMERA_COUNT)), "subject": rate(slice(CAMERA_COUNT, 16)),

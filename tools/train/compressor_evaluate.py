@@ -72,23 +72,34 @@ def x264(frames, fps, rate):
     return psnr(frames, out[:len(frames)]), frames.size / size
 
 
+def use(codes, size):
+    """How often each codebook's codes occur in codes [..., codebooks]: [codebooks, size]. Codes of two codebooks are not the same."""
+    return np.stack([np.bincount(codes[..., book].ravel(), minlength=size) for book in range(codes.shape[-1])])
+
+
+def entropy(counts):
+    """Bits a code, were each coded by itself."""
+    share = counts[counts > 0] / counts.sum()
+    return float(-(share * np.log2(share)).sum())
+
+
 def measure(path, cache):
     net, metadata = load(path)
     config = json.loads(metadata["network"])
-    codes_of = np.zeros(2 ** math.ceil(bits_per_site(config["quantiser"]) / config["quantiser"].get("codebooks", 1)), np.int64)
+    books = config["quantiser"].get("codebooks", 1)
+    bits = bits_per_site(config["quantiser"]) / books
+    codes_of = np.zeros((books, 2 ** math.ceil(bits)), np.int64)
     rows = {}
     for name in SAME_DOMAIN + OTHER_DOMAIN:
         frames = measured_frames(cache, name, MOMENTS, net.time)
         out, codes = reconstruct(net, frames)
-        codes_of += np.bincount(codes.ravel(), minlength=len(codes_of))
+        codes_of += use(codes, codes_of.shape[1])
         run = measured_frames(cache, name, 1, 8)
         rows[name] = (psnr(frames, out), ssim(frames, out), flicker(run, reconstruct(net, run)[0]))
     mean = lambda names, i: float(np.mean([rows[n][i] for n in names]))  # noqa: E731
-    share = codes_of[codes_of > 0] / codes_of.sum()
     return {"cr": compression_rate(config), "parameters": sum(p.numel() for p in net.parameters()), "rows": rows,
             "same": [mean(SAME_DOMAIN, i) for i in range(3)], "other": [mean(OTHER_DOMAIN, i) for i in range(3)],
-            "used": int((codes_of > 0).sum()), "sites": int(codes_of.sum()), "entropy": float(-(share * np.log2(share)).sum()),
-            "bits": bits_per_site(config["quantiser"]) / config["quantiser"].get("codebooks", 1)}
+            "used": (codes_of > 0).sum(1), "sites": int(codes_of[0].sum()), "entropy": [entropy(counts) for counts in codes_of], "bits": bits}
 
 
 def main():
@@ -102,11 +113,12 @@ def main():
     torch.set_num_threads(1)
     cache = options.cache or os.path.join(options.work, "cache")
     found = {rate: measure(weights_path(options.weights, rate), cache) for rate in options.rates}
+    each = lambda values, form: " and ".join(format(value, form) for value in values)  # noqa: E731 - one a codebook
     print("| rate | CR | parameters | unseen clips, same domain: PSNR, SSIM | other domains: PSNR, SSIM | flicker same, other | codes in use | entropy |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for rate, m in found.items():
         print(f"| {rate} | {m['cr']:.1f} | {m['parameters']:,} | {m['same'][0]:.2f} dB, {m['same'][1]:.3f} | {m['other'][0]:.2f} dB, "
-              f"{m['other'][1]:.3f} | {m['same'][2]:.2f}, {m['other'][2]:.2f} | {m['used']} in {m['sites']:,} sites | {m['entropy']:.2f} of {m['bits']:.0f} bits a code |")
+              f"{m['other'][1]:.3f} | {m['same'][2]:.2f}, {m['other'][2]:.2f} | {each(m['used'], 'd')} in {m['sites']:,} sites | {each(m['entropy'], '.2f')} of {m['bits']:.0f} bits a code |")
     print("\n| clip | " + " | ".join(f"{rate}: PSNR, SSIM" for rate in found) + " |\n|" + " --- |" * (len(found) + 1))
     for name in SAME_DOMAIN + OTHER_DOMAIN:
         print(f"| {name} | " + " | ".join(f"{m['rows'][name][0]:.2f}, {m['rows'][name][1]:.3f}" for m in found.values()) + " |")
