@@ -1,9 +1,8 @@
 // An hour of stored codes, understood: classified every second, summarised and searched, without a pixel.
 //   npm run bench:hour-codes [-- --minutes 60 --store FILE.kvc --weights F --rounds 5 --json F]
-// FILE.kvc is looped to that length in a file that is thrown away; without it the bundled clip is compressed first. Without weights that fit
-// its codes they are random, which takes the same time. Then a run of the network, beside the same network behind pixels, and what must be: memory
+// FILE.kvc, or the bundled clip's, is looped to that length in a file that is thrown away. Without weights that fit its codes they are random,
+// which takes the same time. Then a run of the network, beside the same network behind pixels, and what must be: memory
 // flat, a class from codes 3 x faster than from pixels. Exit status: 0 it is so, 1 it is not, 2 it could not run.
-import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -86,7 +85,7 @@ const collect = runInNewContext("gc") as () => void;
 const folder = mkdtempSync(join(tmpdir(), "kinema-hour-codes-"));
 try {
   // What cannot be timed is said before an hour's work.
-  const source = flags.store ?? compressed(join(folder, "clip.kvc"));
+  const source = flags.store ?? join(root, "bench", "assets", "motion.kvc");
   const clip = await openStore(await fileSource(source));
   const track = codesTrackOf(clip.description, source);
   const checkpoint = await networkFor(track);
@@ -137,14 +136,6 @@ async function measured(
   } finally {
     dawn.close();
   }
-}
-
-/** The bundled clip's codes, by the program itself. */
-function compressed(out: string): string {
-  console.error("compressing the bundled clip");
-  const args = ["bin/kinema.js", "compress", join("bench", "assets", "motion.webm"), out];
-  execFileSync(process.execPath, args, { cwd: root, stdio: "ignore" });
-  return out;
 }
 
 async function networkFor(track: CodesTrack): Promise<Checkpoint> {

@@ -131,3 +131,22 @@ it("kinema inspect says what a network on codes reads", async () => {
   expect(stdout).toMatch(/^model: +kinema-motion-codes, s3d$/m);
   expect(stdout).toMatch(/^reads: +codes: 2 x 256 vectors of 8$/m);
 });
+
+it("names the camera's motions in the bundled clip from its codes, with the network that ships", async () => {
+  const { code, stdout, stderr } = await kinema("classify", `${ROOT}bench/assets/motion.kvc`, "--json");
+  expect([code, stderr]).toEqual([0, ""]);
+  const { spans }: StoreClasses = JSON.parse(stdout);
+  interface Shown {
+    readonly motion: string;
+    readonly from: number;
+  }
+  const { motions }: { motions: Shown[] } = JSON.parse(readFileSync(`${ROOT}bench/assets/motion.json`, "utf8"));
+  const moves = /^(pan|tilt|zoom|roll)/;
+  const shown = motions.filter(({ motion }) => moves.test(motion));
+  const named = spans.filter(({ label }) => moves.test(label));
+  expect(named.map(({ label }) => label)).toEqual(shown.map(({ motion }) => motion));
+  expect(named.length).toBe(8);
+  named.forEach(({ from }, i) => {
+    expect(Math.abs(from - shown[i]!.from)).toBeLessThan(0.6); // a step of 0.16 s, three of which make up a mind
+  });
+});
