@@ -49,22 +49,14 @@ function processorMs(): number {
   return (user + system) / 1000;
 }
 
-/**
- * Milliseconds of each node of a session, by its profile. Where the profiler has no timestamps it reads `performance.now` around each step's submit; on a
- * software adapter that is made to tell processor time meanwhile, which a busy machine does not disturb.
- */
+/** Milliseconds of each node of a session, by its profile; on a software adapter in processor time, which a busy machine does not disturb. */
 async function nodeTimes(session: Session): Promise<{ clock: string; ms: Map<string, number> }> {
-  const wall = performance.now;
-  if (gpu.caps.kind === "cpu") performance.now = processorMs;
-  try {
-    const clock = gpu.caps.kind === "cpu" ? { clock: "submits" as const } : {};
-    const profile = await session.profile({ video: input }, { runs: 1, ...clock });
-    const ms = new Map<string, number>();
-    for (const step of profile.steps) ms.set(step.node, (ms.get(step.node) ?? 0) + step.ms);
-    return { clock: gpu.caps.kind === "cpu" ? "processor time" : profile.clock, ms };
-  } finally {
-    performance.now = wall;
-  }
+  const software = gpu.caps.kind === "cpu";
+  const clock = software ? ({ clock: "submits", now: processorMs } as const) : {};
+  const profile = await session.profile({ video: input }, { runs: 1, ...clock });
+  const ms = new Map<string, number>();
+  for (const step of profile.steps) ms.set(step.node, (ms.get(step.node) ?? 0) + step.ms);
+  return { clock: software ? "processor time" : profile.clock, ms };
 }
 
 /** Profiles both by turns and prints, of each shifted layer and of all others together, the medians over the runs. */

@@ -150,6 +150,15 @@ describe("a profile", () => {
     expect((await other.profile(feedsOf(other), { runs: 1 })).clock).toBe(timestamps ? "timestamps" : "submits");
   });
 
+  it("by submits goes by the clock that it is given, and takes off what an empty submit takes", async () => {
+    using session = await open(smallGraph());
+    let time = 0;
+    const now = () => (time += 6); // from one look to the next, whatever is done between them
+    const { ms, steps } = await session.profile(feedsOf(session), { runs: 1, clock: "submits", now });
+    expect(ms.plain).toBe(6);
+    expect(steps.map((step) => step.ms)).toEqual(steps.map(() => 0));
+  });
+
   it("counts the bytes of what a step binds, and a sum in place twice", async () => {
     using session = await open(smallGraph());
     const { steps } = await session.profile(feedsOf(session), { runs: 1 });

@@ -12,6 +12,8 @@ export interface ProfileOptions {
   readonly runs?: number;
   /** `submits`: do without timestamps, also where the device has them. */
   readonly clock?: "timestamps" | "submits";
+  /** What `submits` are timed by, in ms: a software adapter's work can be told by this process's processor time. Default: wall time. */
+  readonly now?: () => number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (fraction: number) => void;
 }
@@ -78,17 +80,18 @@ export async function profileSteps(profiled: Profiled, options: ProfileOptions):
   copyStates(states, backup);
   let stopwatch: Stopwatch | undefined;
   try {
-    stopwatch = await openStopwatch(profiled, options.clock);
+    const now = options.now ?? (() => performance.now());
+    stopwatch = await openStopwatch(profiled, options.clock, now);
     const samples: Sample[] = [];
     for (let run = 0; run <= runs; run++) {
       copyStates(backup, states);
-      const plain = await timed(profiled, (encoder) => {
+      const plain = await timed(profiled, now, (encoder) => {
         profiled.fill(encoder);
         recordSteps(encoder, profiled.steps);
       });
-      const start = performance.now();
+      const start = now();
       const steps = await stopwatch.run();
-      samples.push({ plain, profiled: performance.now() - start, steps });
+      samples.push({ plain, profiled: now() - start, steps });
       options.signal?.throwIfAborted();
       options.onProgress?.((run + 1) / (runs + 1));
     }
@@ -170,13 +173,17 @@ function submit({ gpu: { device }, check }: Profiled, record: (encoder: GPUComma
   device.queue.submit([encoder.finish()]);
 }
 
-/** Wall time from before `record` until the GPU is done with it, ms. */
-async function timed(profiled: Profiled, record: (encoder: GPUCommandEncoder) => void): Promise<number> {
+/** Time from before `record` until the GPU is done with it, ms. */
+async function timed(
+  profiled: Profiled,
+  now: () => number,
+  record: (encoder: GPUCommandEncoder) => void,
+): Promise<number> {
   const { device, lost } = profiled.gpu;
-  const start = performance.now();
+  const start = now();
   submit(profiled, record);
   await Promise.race([device.queue.onSubmittedWorkDone(), lost]);
-  return performance.now() - start;
+  return now() - start;
 }
 
 /** A run that times its steps, ms each. */
@@ -186,10 +193,14 @@ interface Stopwatch {
   close(): void;
 }
 
-async function openStopwatch(profiled: Profiled, clock: ProfileOptions["clock"]): Promise<Stopwatch> {
+async function openStopwatch(
+  profiled: Profiled,
+  clock: ProfileOptions["clock"],
+  now: () => number,
+): Promise<Stopwatch> {
   if (clock === "timestamps" && !profiled.gpu.caps.timestamps)
     fail("unsupported", `${profiled.gpu.adapter} has no timestamps; leave the clock to the profiler`);
-  if (clock === "submits" || !profiled.gpu.caps.timestamps) return bySubmits(profiled);
+  if (clock === "submits" || !profiled.gpu.caps.timestamps) return bySubmits(profiled, now);
   const watch = byTimestamps(profiled);
   let moves = false;
   try {
@@ -198,7 +209,7 @@ async function openStopwatch(profiled: Profiled, clock: ProfileOptions["clock"])
   } finally {
     if (!moves) watch.close();
   }
-  return moves ? watch : bySubmits(profiled);
+  return moves ? watch : bySubmits(profiled, now);
 }
 
 /** A pass a step, with a timestamp at its beginning and at its end; one submit. */
@@ -244,17 +255,17 @@ function byTimestamps(profiled: Profiled): Stopwatch {
 }
 
 /** A submit a step, each waited for. */
-function bySubmits(profiled: Profiled): Stopwatch {
+function bySubmits(profiled: Profiled, now: () => number): Stopwatch {
   const overheads: number[] = [];
   return {
     clock: "submits",
     async run() {
-      await timed(profiled, profiled.fill);
-      for (let i = 0; i < 5; i++) overheads.push(await timed(profiled, () => {}));
+      await timed(profiled, now, profiled.fill);
+      for (let i = 0; i < 5; i++) overheads.push(await timed(profiled, now, () => {}));
       const overhead = median(overheads);
       const times = new Float64Array(profiled.steps.length);
       for (const [i, step] of profiled.steps.entries()) {
-        const wall = await timed(profiled, (encoder) => recordSteps(encoder, [step]));
+        const wall = await timed(profiled, now, (encoder) => recordSteps(encoder, [step]));
         times[i] = Math.max(0, wall - overhead);
       }
       return times;
