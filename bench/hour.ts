@@ -225,6 +225,9 @@ async function memoryOf(page: Page): Promise<() => Promise<Memory>> {
   const tab = (await browser.puppeteer.pages()).at(-1)!;
   const session = await tab.createCDPSession();
   return async () => {
+    // Twice, a turn of the event loop apart: what a promise or a buffer's finaliser still holds goes with the second.
+    collect();
+    await new Promise((resolve) => setImmediate(resolve));
     collect();
     await session.send("HeapProfiler.collectGarbage");
     const usage: Partial<Record<string, number>> = { ...(await session.send("Runtime.getHeapUsage")) };

@@ -189,7 +189,7 @@ async function understand(
     if (second.to - sampled < total / SAMPLES) continue;
     sampled = second.to;
     const [at, cpu] = [performance.now(), processorMs()];
-    samples.push(alive(gpuBytes));
+    samples.push(await alive(gpuBytes));
     aside = { ms: aside.ms + performance.now() - at, cpu: aside.cpu + processorMs() - cpu };
     const left = ((performance.now() - began) / second.to) * (total - second.to);
     if (samples.length % 10 === 0)
@@ -218,7 +218,10 @@ function processorMs(): number {
   return (user + system) / 1000;
 }
 
-function alive(gpuBytes: () => number): Memory {
+/** Twice, a turn of the event loop apart: what a promise or a buffer's finaliser still holds goes with the second. */
+async function alive(gpuBytes: () => number): Promise<Memory> {
+  collect();
+  await new Promise((resolve) => setImmediate(resolve));
   collect();
   const { heapUsed, external } = process.memoryUsage();
   return { node: heapUsed + external, gpu: gpuBytes() };
