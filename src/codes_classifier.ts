@@ -3,6 +3,7 @@ import { runCodes } from "./compressor.ts";
 import { fail } from "./core/fail.ts";
 import { type Graph, type TensorSource, wantedTensors } from "./core/graph.ts";
 import { elements } from "./core/tensor.ts";
+import { Turns } from "./core/turns.ts";
 import type { Gpu } from "./gpu/device.ts";
 import { buildMotionCodes, codesPerSite, type MotionCodesGraph, memoryOf } from "./models/motion_codes.ts";
 import { createSession, type Session, type SessionOptions } from "./session.ts";
@@ -120,8 +121,7 @@ export class CodesClassifier {
   /** Frames a second that the network was trained on. */
   readonly fps: number;
   readonly #feed: Float32Array<ArrayBuffer>;
-  /** What was called last; what is called next waits for it. */
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
   /** `changed` of the steps that wait for their run. */
   #waiting: number[] = [];
   #before: Codes | null = null;
@@ -170,12 +170,12 @@ export class CodesClassifier {
    */
   push(codes: Codes): Promise<CodesStep[]> {
     const copy = codes.slice();
-    return this.#inTurn(() => this.#push(copy));
+    return this.#turns.take(() => this.#push(copy));
   }
 
   /** The steps that wait for a run to fill; the next step is the first of another stream. */
   flush(): Promise<CodesStep[]> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(async () => {
       const rest = this.#waiting.length > 0 ? await this.#run() : [];
       this.#forget();
       return rest;
@@ -184,13 +184,7 @@ export class CodesClassifier {
 
   /** Forgets the stream, and the steps that wait: the next step is the first of another. */
   reset(): void {
-    this.#inTurn(async () => this.#forget()).catch(() => {}); // a closed session has nothing to forget
-  }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#turn.then(work);
-    this.#turn = turn.catch(() => {});
-    return turn;
+    this.#turns.take(async () => this.#forget()).catch(() => {}); // a closed session has nothing to forget
   }
 
   async #push(codes: Codes): Promise<CodesStep[]> {

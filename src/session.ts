@@ -3,6 +3,7 @@ import { countMacs, countParameters, type Graph, type TensorSource, type Value }
 import { formOf, type WeightType } from "./core/kept.ts";
 import { type Plan, type PlanOptions, plan } from "./core/plan.ts";
 import { elements, padChannels, shapeText } from "./core/tensor.ts";
+import { Turns } from "./core/turns.ts";
 import { checkLimits, makeBuffers, type SessionBuffers, scoped } from "./gpu/buffers.ts";
 import type { Gpu } from "./gpu/device.ts";
 import { bindSteps, compileSteps, type ReadyStep, uploadWeights } from "./gpu/prepare.ts";
@@ -17,6 +18,7 @@ import {
   stagingBuffer,
   stagingBuffers,
 } from "./gpu/record.ts";
+import { Ring } from "./gpu/ring.ts";
 
 /** A range of a GPU buffer. */
 export interface GpuRange {
@@ -40,15 +42,6 @@ export interface SessionOptions extends PlanOptions {
   readonly signal?: AbortSignal;
   /** Called as weights are packed and pipelines compile; `fraction` grows from 0 to 1. */
   readonly onProgress?: (progress: { readonly phase: "upload" | "compile"; readonly fraction: number }) => void;
-}
-
-/** Runs that may wait to be read back at one time. */
-const RING = 3;
-
-/** Staging buffers of a run, and the reading of the last run that used them, which settles and never fails. */
-interface Slot {
-  readonly staging: readonly GPUBuffer[];
-  read: Promise<unknown>;
 }
 
 type Answers = Record<string, Float32Array<ArrayBuffer>>;
@@ -105,11 +98,8 @@ export class Session {
   readonly gpu: Gpu;
   readonly #buffers: SessionBuffers;
   readonly #steps: readonly ReadyStep[];
-  readonly #ring: readonly Slot[];
-  /** Runs that were submitted. */
-  #runs = 0;
-  #queue: Promise<unknown> = Promise.resolve();
-  #waiting = 0;
+  readonly #ring: Ring;
+  readonly #turns = new Turns();
   #closed = false;
 
   /** Use {@link createSession}. */
@@ -118,10 +108,7 @@ export class Session {
     this.plan = planned;
     this.#buffers = buffers;
     this.#steps = steps;
-    this.#ring = Array.from({ length: RING }, () => ({
-      staging: stagingBuffers(gpu.device, this.#readings([])),
-      read: Promise.resolve(),
-    }));
+    this.#ring = new Ring(gpu.device, this.#readings([]));
   }
 
   /** Multiply-accumulates of a run and trained parameters, counted from the graph. */
@@ -140,8 +127,10 @@ export class Session {
    * @throws "bad-input" for a missing, unknown or misshapen feed; "device-lost"; "closed"
    */
   async run(feeds: Readonly<Record<string, Feed>>, options: RunOptions = {}): Promise<Answers> {
-    const { answers } = await this.#inTurn(() => this.#submit(feeds, options));
-    return answers;
+    const { answers } = await this.#turns.take(() => this.#submit(feeds, options));
+    const result = await answers;
+    options.signal?.throwIfAborted();
+    return result;
   }
 
   /**
@@ -149,7 +138,7 @@ export class Session {
    * so are the states. @throws "bad-input" as {@link run} does, "unsupported" when a clock is asked for that there is not
    */
   profile(feeds: Readonly<Record<string, Feed>>, options: ProfileOptions = {}): Promise<Profile> {
-    return this.#inTurn(() => {
+    return this.#turns.take(() => {
       this.#open();
       const fill = (encoder: GPUCommandEncoder) => this.#fill(encoder, feeds);
       const parts = { gpu: this.gpu, plan: this.plan, steps: this.#steps, states: this.#buffers.states };
@@ -157,19 +146,11 @@ export class Session {
     });
   }
 
-  /** Behind everything that was called before: calls take effect in order, awaited or not. */
-  #inTurn<T>(work: () => T | Promise<T>): Promise<T> {
-    this.#waiting++;
-    const turn = this.#queue.then(work).finally(() => this.#waiting--);
-    this.#queue = turn.catch(() => {});
-    return turn;
-  }
-
   /** At once, if nothing waits, so that commands which the caller encodes next come after. */
   #nowOrInTurn(work: () => void): void {
     this.#open();
-    if (this.#waiting === 0) work();
-    else this.#inTurn(() => (this.#closed ? undefined : work())).catch(() => {});
+    if (this.#turns.idle) work();
+    else this.#turns.take(() => (this.#closed ? undefined : work())).catch(() => {});
   }
 
   /** Submits a run. Its answers are read outside of the turn, so that the next run need not wait for them. */
@@ -177,8 +158,7 @@ export class Session {
     feeds: Readonly<Record<string, Feed>>,
     options: RunOptions,
   ): Promise<{ readonly answers: Promise<Answers> }> {
-    const slot = this.#ring[this.#runs % RING]!;
-    await slot.read;
+    const free = await this.#ring.free();
     this.#open();
     options.signal?.throwIfAborted();
     const { device } = this.gpu;
@@ -186,29 +166,19 @@ export class Session {
     const readings = this.#readings(taps);
     const encoder = device.createCommandEncoder({ label: this.plan.graph.name });
     this.#fill(encoder, feeds);
-    const staging = taps.length === 0 ? slot.staging : stagingBuffers(device, readings);
+    const staging = taps.length === 0 ? free : stagingBuffers(device, readings);
     const copy = (reading: Reading) => copyOut(encoder, this.#buffers, staging, reading);
     const outputs = Object.keys(this.plan.graph.outputs).length;
     recordSteps(encoder, this.#steps, readings.slice(outputs), copy);
     readings.slice(0, outputs).forEach(copy);
     device.queue.submit([encoder.finish()]);
-    const before = this.#ring[(this.#runs + RING - 1) % RING]!.read;
-    const read = async () => {
+    const answers = this.#ring.answers(async () => {
       try {
-        const result = await readBack(this.gpu, staging, readings, () => this.#open());
-        await before; // answers come in the order of runs, whichever is mapped first
-        options.signal?.throwIfAborted();
-        return result;
+        return await readBack(this.gpu, staging, readings, () => this.#open());
       } finally {
         if (taps.length > 0) for (const buffer of staging) buffer.destroy();
       }
-    };
-    const answers = read();
-    slot.read = answers.then(
-      () => {}, // keeps no answer alive
-      () => {},
-    );
-    this.#runs++;
+    });
     return { answers };
   }
 
@@ -235,7 +205,7 @@ export class Session {
 
   /** The states as bytes, to continue a stream later or elsewhere. */
   snapshot(): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(async () => {
       this.#open();
       const { device } = this.gpu;
       const { size } = this.#buffers.states;
@@ -265,7 +235,7 @@ export class Session {
     if (this.#closed) return;
     this.#closed = true;
     this.#buffers.destroy();
-    for (const buffer of this.#ring.flatMap(({ staging }) => staging)) buffer.destroy();
+    this.#ring.destroy();
   }
 
   [Symbol.dispose](): void {

@@ -93,7 +93,7 @@ describe("what an hour must show", () => {
 
   it("is memory that grows by at most 1 MB, in each place", () => {
     expect(inWords(flatMemory(memory(6e6, 7e6)))).toBe(
-      "met: memory flat: last tenth at most 1 MB above the first; +1.000 MB in Node, +0.000 MB on the GPU",
+      "met: memory flat: last tenth at most 1 MB above the first; node +1.000 MB, gpu +0.000 MB",
     );
     for (const grown of [memory(6e6 + 1, 7e6), memory(2e6, 8e6 + 1)]) expect(flatMemory(grown).met).toBe(false);
   });

@@ -14,7 +14,7 @@ import torch
 from augment_export import command_of, quantiser_hash
 from classes import CLASSES
 from codes_data import FRAMES, PAIR, SIZE, Arm
-from codes_model import BLOCKS, WIDTHS, Conv, network_of
+from codes_model import BLOCKS, WIDTHS, Conv, Rows, network_of
 from codes_train import JUDGED
 from compressor_export import load, pattern, weights_path
 from compressor_model import RATES
@@ -50,8 +50,8 @@ def folded(net):
         if name.endswith(".time") and weight.shape[1] == 2 * weight.shape[0]:
             weight = torch.stack(weight.chunk(2, 1), 2)  # [out, in, 2, 1, 1]
         state[f"{name}.weight"], state[f"{name}.bias"] = weight, bias
-    if hasattr(net.stem, "embed"):
-        state["stem.embed.weight"] = net.stem.embed.weight
+    if hasattr(net.stem, "table"):
+        state["stem.embed.weight"] = net.stem.table()
     return {name: value.detach() for name, value in state.items()}
 
 
@@ -71,8 +71,8 @@ def unfolded(tensors, arm, backbone):
             module.norm.bias.copy_(tensors[f"{name}.bias"])
     for part in ("weight", "bias"):
         getattr(net.classifier, part).copy_(tensors[f"classifier.{part}"])
-    if hasattr(net.stem, "embed"):
-        net.stem.embed.weight.copy_(tensors["stem.embed.weight"])
+    if hasattr(net.stem, "table"):
+        net.stem.table = Rows(tensors["stem.embed.weight"])
     return net
 
 

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 #: Channels on grids of 32, 16 and 8 a side; blocks on each.
 WIDTHS, BLOCKS = (32, 64, 128), (1, 1, 1)
 SHIFT_DIVISOR = 8
+#: Numbers of a code's row that are its own: brightness and its two gradients (codes_start.py).
+FREE = 3
 
 
 class Conv(nn.Module):
@@ -58,24 +60,57 @@ class Block(nn.Module):
         return F.relu(x + self.space(self.time(seen))), last
 
 
+class Table(nn.Module):
+    """A row for each code of each part, [codes, width]: FREE numbers of its own, the others what a small network makes of the code's vector.
+
+    The vectors are the compressor's, so codes of like pictures have like rows, those that training hardly saw too.
+    """
+
+    def __init__(self, parts, width, dim):
+        super().__init__()
+        self.free = nn.Parameter(torch.zeros(sum(size for _, _, size in parts), FREE))
+        self.vectors = nn.ParameterList(nn.Parameter(torch.zeros(size, dim), requires_grad=False) for _, _, size in parts)
+        self.nets = nn.ModuleList(nn.Sequential(nn.Linear(dim, 64), nn.ReLU(), nn.Linear(64, width - FREE)) for _ in parts)
+
+    def forward(self):
+        return torch.cat([self.free, torch.cat([net(v) for net, v in zip(self.nets, self.vectors)])], 1)
+
+    @torch.no_grad()
+    def take(self, quantiser):
+        """The vectors of a compressor's quantiser, standardised."""
+        books = quantiser.codebook if hasattr(quantiser, "codebook") else [torch.linspace(-1, 1, size)[:, None] for size in map(len, self.vectors)]
+        for vectors, book in zip(self.vectors, books):
+            vectors.copy_((book - book.mean(0)) / book.std(0))
+
+
+class Rows(nn.Module):
+    """A table as it is, of a shipped file."""
+
+    def __init__(self, rows):
+        super().__init__()
+        self.register_buffer("rows", rows)
+
+    def forward(self):
+        return self.rows
+
+
 class CodeStem(nn.Module):
     """Codes [N, steps, 32, 32, codebooks] -> [N * steps, 32 channels, 32, 32]: a row of a table for each codebook (or level), summed.
 
     Codes of 4 x 4 pixels of a single frame (rate 30) take 16 channels and a 2x2x2 convolution of stride 2 to the same grid.
     """
 
-    def __init__(self, parts, fine):
+    def __init__(self, parts, fine, dim):
         super().__init__()
         self.parts, self.fine = parts, fine  # parts: (codebook, place, size)
-        self.embed = nn.Embedding(sum(size for _, _, size in parts), 16 if fine else WIDTHS[0])
-        nn.init.normal_(self.embed.weight, 0, len(parts) ** -0.5)
+        self.table = Table(parts, 16 if fine else WIDTHS[0], dim)
         if fine:
             self.join = Conv(16, WIDTHS[0], (2, 2, 2), (2, 2, 2), active=False)
 
     def forward(self, codes):
-        x, start = 0, 0
+        x, start, table = 0, 0, self.table()
         for book, place, size in self.parts:
-            x = x + self.embed(codes[..., book] // place % size + start)
+            x = x + F.embedding(codes[..., book] // place % size + start, table)
             start += size
         x = x.permute(0, 4, 1, 2, 3)
         x = self.join(x) if self.fine else x
@@ -165,5 +200,8 @@ def code_parts(quantiser):
 def network_of(arm, backbone, classes, rates):
     """The network of an arm; `rates` is RATES of compressor_model.py."""
     kind, _, rate = arm.partition("-")
-    stem = CodeStem(code_parts(rates[rate]["quantiser"]), rates[rate]["time"] == 1) if kind == "codes" else PixelStem()
+    if kind != "codes":
+        return MotionOnCodes(classes, backbone, PixelStem())
+    quantiser = rates[rate]["quantiser"]
+    stem = CodeStem(code_parts(quantiser), rates[rate]["time"] == 1, quantiser.get("dim", 1))
     return MotionOnCodes(classes, backbone, stem)

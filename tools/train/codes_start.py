@@ -48,10 +48,10 @@ def _windows(x, conv):
 
 def _seen_by_last(stem, seen):
     """Rows of what the stem's last layer sees: parts' one-hot codes, or windows of what is in front of the last convolution; and that convolution."""
-    if hasattr(stem, "embed") and not stem.fine:
+    if hasattr(stem, "table") and not stem.fine:
         hot = [F.one_hot(seen[..., book] // place % size, size) for book, place, size in stem.parts]
         return torch.cat(hot, -1).flatten(0, 3).float(), None
-    if hasattr(stem, "embed"):
+    if hasattr(stem, "table"):
         last, caught = stem.join.conv, []
     else:
         last, caught = stem.layers[-1].conv, []
@@ -80,7 +80,7 @@ def start_motion(net, arm, pictures, tensor_of):
     solution = _solved((x - centre).T @ (x - centre), (x - centre).T @ y)
     print("fit of brightness and gradients, R2:", (1 - ((x - centre) @ solution - y).square().mean(0)).numpy().round(2), flush=True)
     if last is None:
-        net.stem.embed.weight[:, :3] = solution
+        net.stem.table.free[:] = solution
     else:
         last.weight[:3] = solution.T.view(3, *last.weight.shape[1:])
     _wire(net)

@@ -19,6 +19,7 @@ from classes import CAMERA_COUNT, CAMERA_STILL, CLASSES, IGNORE, PAIRS, STILL, c
 from codes_data import FRAMES, PAIR, Arm, make_shard, picture_of  # noqa: E402
 from codes_model import FlowHeads, network_of  # noqa: E402
 from codes_start import start_motion  # noqa: E402
+from compressor_export import load, weights_path  # noqa: E402
 from compressor_model import RATES  # noqa: E402
 from compressor_optimiser import Muon  # noqa: E402
 from sources import build_cache  # noqa: E402
@@ -99,6 +100,8 @@ class Run:
         torch.manual_seed(options.seed)
         self.options = options
         self.net = network_of(options.arm, options.backbone, len(CLASSES), RATES)
+        if options.arm.startswith("codes-"):
+            self.net.stem.table.take(load(weights_path(options.weights, options.arm.partition("-")[2]))[0].quantiser)
         self.flow = FlowHeads()
         self.path = os.path.join(options.work, f"{options.backbone}-{options.arm}-{options.seed}.pt")
         if not os.path.exists(self.path):
