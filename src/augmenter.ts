@@ -3,7 +3,7 @@ import { compressorOf, quantiserHash, runCodes } from "./compressor.ts";
 import { fail } from "./core/fail.ts";
 import { type Graph, type TensorSource, wantedTensors } from "./core/graph.ts";
 import type { Gpu } from "./gpu/device.ts";
-import { described, resampled, type Transform } from "./latent_transform.ts";
+import { described, resampled, type Sites, type Transform } from "./latent_transform.ts";
 import { buildAugmenter, DESCRIPTION } from "./models/augment.ts";
 import { CODEBOOK } from "./models/codebooks.ts";
 import { createSession, type Session, type SessionOptions } from "./session.ts";
@@ -48,21 +48,18 @@ interface Book {
 
 /**
  * Codes of pictures to codes of the changed pictures (flipped, turned, cut, lighter, paler), without a pixel in between: the vectors of the places that
- * each site will show, which the network ("Compressed Vision", Wiles et al., ACCV 2022, section 3.3) changes, and the nearest codes. It sees windows of so
+ * each site will show, which the network ("Compressed Vision", Wiles et al., ACCV 2022) changes, and the nearest codes. It sees windows of so
  * many steps and sites as its file says; windows do not see each other.
  */
 export class Augmenter {
   readonly session: Session;
   readonly shape: AugmenterShape;
   readonly #book: Book;
-  /** Of the codes that it changes, as a store's track names it. */
-  readonly quantiser: string;
 
-  private constructor(session: Session, shape: AugmenterShape, book: Book, quantiser: string) {
+  private constructor(session: Session, shape: AugmenterShape, book: Book) {
     this.session = session;
     this.shape = shape;
     this.#book = book;
-    this.quantiser = quantiser;
   }
 
   /**
@@ -79,8 +76,7 @@ export class Augmenter {
     const { metadata, name } = checkpoint;
     const network = compressorOf(compressor);
     const { quantiser } = network;
-    const hash = await quantiserHash(compressor);
-    if (metadata.quantiser !== hash || quantiser.kind !== "vq")
+    if (metadata.quantiser !== (await quantiserHash(compressor)) || quantiser.kind !== "vq")
       fail(
         "weights-mismatch",
         `${name} changes the codes of ${metadata.compressor ?? "another compressor"}, not those of ${compressor.name}; give the two that belong together`,
@@ -88,7 +84,7 @@ export class Augmenter {
     const { graph, weights } = openAugmenter(checkpoint, compressor);
     const vectors = await compressor.readF32(CODEBOOK);
     const book = { quantiser, vectors, side: pixelsPerCode(network) };
-    return new Augmenter(await createSession(gpu, graph, weights, options), shape, book, hash);
+    return new Augmenter(await createSession(gpu, graph, weights, options), shape, book);
   }
 
   /**
@@ -107,27 +103,26 @@ export class Augmenter {
         "bad-input",
         `${codes.length} codes of grids of ${rows} x ${columns} do not divide into windows of ${edge} x ${edge}, which is what the network sees; give whole steps of pictures of a multiple of ${edge * side} pixels a side`,
       );
-    const told = described(sites, transform);
+    const [steps, together, { latent }] = [codes.length / step, this.shape.steps, this.shape];
+    const told = Array<Float32Array>(together).fill(described(sites, transform));
+    const windows = windowsOf(sites, edge).map((window) => ({
+      window,
+      description: gathered(told, window, DESCRIPTION),
+    }));
     const out = codes.slice();
-    const together = this.shape.steps;
-    for (let first = 0; first < codes.length / step; first += together) {
+    for (let first = 0; first < steps; first += together) {
       const latents = Array.from({ length: together }, (_, t) => {
-        const at = Math.min(first + t, codes.length / step - 1) * step;
-        return resampled(this.#vectors(codes.subarray(at, at + step)), this.shape.latent, sites, transform);
+        const at = Math.min(first + t, steps - 1) * step;
+        return resampled(this.#vectors(codes.subarray(at, at + step)), latent, sites, transform);
       });
-      for (let top = 0; top < rows; top += edge)
-        for (let left = 0; left < columns; left += edge) {
-          const window = windowOf(top, left, edge, columns);
-          const found = await this.session.run({
-            latent: gathered(latents, window, this.shape.latent),
-            description: gathered(Array(together).fill(told), window, DESCRIPTION),
-          });
-          for (let t = 0; t < together && (first + t) * step < codes.length; t++)
-            for (const [i, site] of window.entries())
-              for (let book = 0; book < books; book++)
-                out[(first + t) * step + book * rows * columns + site] =
-                  found.codes![(t * window.length + i) * books + book]!;
-        }
+      for (const { window, description } of windows) {
+        const found = await this.session.run({ latent: gathered(latents, window, latent), description });
+        for (let t = 0; t < together && first + t < steps; t++)
+          for (const [i, site] of window.entries())
+            for (let book = 0; book < books; book++)
+              out[(first + t) * step + book * rows * columns + site] =
+                found.codes![(t * window.length + i) * books + book]!;
+      }
     }
     return out;
   }
@@ -154,9 +149,13 @@ export class Augmenter {
   }
 }
 
-/** Numbers of the sites of a square window, row by row. */
-const windowOf = (top: number, left: number, edge: number, columns: number): number[] =>
-  Array.from({ length: edge * edge }, (_, i) => (top + Math.floor(i / edge)) * columns + left + (i % edge));
+/** The square windows of a grid, row by row: the numbers of their sites, row by row. */
+const windowsOf = ({ rows, columns }: Sites, edge: number): number[][] =>
+  Array.from({ length: (rows * columns) / edge ** 2 }, (_, window) => {
+    const across = columns / edge;
+    const corner = (Math.floor(window / across) * columns + (window % across)) * edge;
+    return Array.from({ length: edge ** 2 }, (_, i) => corner + Math.floor(i / edge) * columns + (i % edge));
+  });
 
 /** Of each step [all sites, channels] the sites of a window: [steps, sites, channels]. */
 function gathered(
