@@ -19,13 +19,13 @@ export interface Transform {
 /** What can be done to a picture; in this order. */
 export interface Changes {
   /** Mirrors left and right. */
-  readonly flip?: boolean;
+  readonly flip?: boolean | undefined;
   /** Degrees, anticlockwise. */
-  readonly rotate?: number;
+  readonly rotate?: number | undefined;
   /** Keeps so much of each side, about the centre, and enlarges it. */
-  readonly crop?: number;
-  readonly brightness?: number;
-  readonly saturation?: number;
+  readonly crop?: number | undefined;
+  readonly brightness?: number | undefined;
+  readonly saturation?: number | undefined;
 }
 
 /** What the network was trained on: beyond it nobody knows what comes out. */

@@ -17,11 +17,13 @@ export function parseArguments(command: Command, argv: readonly string[]): Argum
     else positionals.push(word);
   }
   checkPositionals(command, positionals);
+  const numberOf = (name: string) => (flags.has(name) ? Number(flags.get(name)![0]) : undefined);
   const indexOf = (name: string) => command.positionals.findIndex((positional) => positional.name === name);
   return {
     has: (name) => flags.has(name),
     text: (name) => flags.get(name)?.[0],
-    count: (name) => (flags.has(name) ? Number(flags.get(name)![0]) : undefined),
+    count: numberOf,
+    number: numberOf,
     all: (name) => flags.get(name) ?? [],
     positional: (name) => positionals[indexOf(name)]!,
     optional: (name) => positionals[indexOf(name)],
@@ -49,6 +51,8 @@ function checkValue(command: Command, flag: Flag, value: string): void {
   if (flag.allowed === "count") {
     const fits = /^\d{1,15}$/.test(value) && Number(value) >= 1;
     if (!fits) misuse(command, `--${flag.name} ${value} is not a whole number from 1`);
+  } else if (flag.allowed === "number") {
+    if (!/^[+-]?(\d{1,6}(\.\d{0,9})?|\.\d{1,9})$/.test(value)) misuse(command, `--${flag.name} ${value} is no number`);
   } else if (flag.allowed && !flag.allowed.includes(value)) {
     misuse(command, `--${flag.name} ${value} is not one of ${flag.allowed.join(", ")}${suggest(value, flag.allowed)}`);
   }

@@ -3,23 +3,20 @@ import { rename, rm } from "node:fs/promises";
 import { CodesClassifier, checkQuantiser, motionCodesOf } from "../codes_classifier.ts";
 import { codesTrackOf, rateOf } from "../compressor.ts";
 import { fail } from "../core/fail.ts";
-import { openGpu } from "../gpu/device.ts";
 import { shippedMotionCodes } from "../host/bundle.ts";
-import { openDawn } from "../host/dawn.ts";
 import { fileSource } from "../host/file_source.ts";
 import { preparing } from "../host/page/report.ts";
 import { nodeStoreFile } from "../host/store_file.ts";
-import { readTuning } from "../host/tuning.ts";
 import { type Span, SpanTracker } from "../labels/index.ts";
 import { MomentWriter, withMomentTracks } from "../moments.ts";
 import { cutStore } from "../store/cut.ts";
 import { type CodesTrack, createStore, openStore, type StoreReader, type StoreWriter } from "../store/index.ts";
 import { decodeSuperblock, SUPERBLOCK_BYTES } from "../store/layout.ts";
 import { type Second, watch } from "../timeline.ts";
-import { withTuning } from "../tune.ts";
 import type { ByteSource } from "../weights/byte_source.ts";
 import { type Checkpoint, openCheckpoint } from "../weights/checkpoint.ts";
 import type { CommandContext } from "./command.ts";
+import { onDawn } from "./dawn.ts";
 import { printable } from "./printable.ts";
 import { spanLine } from "./spans.ts";
 import { formatTime } from "./time.ts";
@@ -103,10 +100,7 @@ async function run(
   const input = args.positional("VIDEO");
   const json = args.has("json");
   const start = performance.now();
-  const dawn = await openDawn();
-  try {
-    const opened = await openGpu({ gpu: dawn.gpu });
-    using gpu = withTuning(opened, readTuning(opened.identity, note));
+  await onDawn(note, async (gpu, adapter) => {
     const options = { signal, onProgress: preparing(progress.update) };
     using classifier = await CodesClassifier.create(gpu, checkpoint, track, input, options);
     const writer = await index?.begin(classifier);
@@ -131,7 +125,7 @@ async function run(
     const { planned, weights, states } = classifier.session.plan.bytes;
     const result: StoreClasses = {
       model: classifier.name,
-      adapter: dawn.adapterDescription,
+      adapter,
       seconds,
       spans: spans.finish(seconds.at(-1)!.to),
       changes: seconds.filter(({ change }) => change).map(({ from }) => from),
@@ -140,9 +134,7 @@ async function run(
       bytes: { weights, activations: planned, states },
     };
     print(json ? `${JSON.stringify(result)}\n` : asText(result));
-  } finally {
-    dawn.close();
-  }
+  });
 }
 
 /** A store in the making that will stand in the place of the one that is read. */

@@ -6,8 +6,8 @@ export interface Flag {
   readonly name: string;
   /** What help shows for the value: "FILE"; a flag without it is a switch. */
   readonly value?: string;
-  /** The values allowed; "count" allows whole numbers from 1. Anything, when absent. */
-  readonly allowed?: readonly string[] | "count";
+  /** The values allowed; "count" allows whole numbers from 1, "number" any with decimals or not. Anything, when absent. */
+  readonly allowed?: readonly string[] | "count" | "number";
   /** May be given several times. */
   readonly repeats?: boolean;
   readonly text: string;
@@ -29,6 +29,8 @@ export interface Arguments {
   text(name: string): string | undefined;
   /** Value of a "count" flag. */
   count(name: string): number | undefined;
+  /** Value of a "number" flag. */
+  number(name: string): number | undefined;
   /** Values of a flag that repeats, in order. */
   all(name: string): readonly string[];
   /** Value of positional `name`, one that is required. */

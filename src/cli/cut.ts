@@ -1,15 +1,11 @@
-import { rm } from "node:fs/promises";
 import { fail } from "../core/fail.ts";
 import { fileSource } from "../host/file_source.ts";
-import { nodeStoreFile } from "../host/store_file.ts";
 import { withoutMomentTracks } from "../moments.ts";
 import { cutRange, cutStore } from "../store/cut.ts";
-import { createStore, openStore } from "../store/index.ts";
+import { openStore } from "../store/index.ts";
 import type { Command } from "./command.ts";
+import { newStore } from "./new_store.ts";
 import { formatTime, RANGE_FLAGS, rangeOf } from "./time.ts";
-
-/** Chunks a cut commits together: a crash costs it nothing that the source does not have. */
-const CHUNKS_PER_COMMIT = 64;
 
 /** `kinema cut IN.kvc OUT.kvc [--from T] [--to T]`. */
 export const cutCommand: Command = {
@@ -31,20 +27,11 @@ export const cutCommand: Command = {
     if (range.end === range.first)
       fail("bad-input", `${args.positional("IN")} has nothing from ${formatTime(from)} on`);
     const out = args.positional("OUT");
-    const file = await nodeStoreFile(out, { create: "new" });
-    try {
-      const writer = await createStore(file, description, { chunksPerCommit: CHUNKS_PER_COMMIT });
-      const onProgress = (share: number) => {
-        signal.throwIfAborted();
-        progress.update("cut", share);
-      };
-      await cutStore(reader, writer, range, onProgress, description.tracks);
-      await writer.close();
-    } catch (error) {
-      await file.close();
-      await rm(out, { force: true });
-      throw error;
-    }
+    const onProgress = (share: number) => {
+      signal.throwIfAborted();
+      progress.update("cut", share);
+    };
+    await newStore(out, description, (writer) => cutStore(reader, writer, range, onProgress, description.tracks));
     note(`${out}: ${at(range.first)} to ${at(range.end)} of ${args.positional("IN")}`);
     if (description.tracks.length < reader.description.tracks.length)
       note(`${out} has no embeddings; make them anew: kinema classify ${out} --index`);

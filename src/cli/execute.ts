@@ -1,18 +1,15 @@
 // Where `kinema run` and `kinema verify` run: Dawn in this process, or a page of Chromium.
 import { fail } from "../core/fail.ts";
-import { openGpu } from "../gpu/device.ts";
 import { pageBundle } from "../host/bundle.ts";
 import { launchBrowser } from "../host/chromium.ts";
-import { openDawn } from "../host/dawn.ts";
 import { fileSource } from "../host/file_source.ts";
 import { preparing } from "../host/page/report.ts";
 import type { TensorArgs, TensorResult } from "../host/page/tensors.ts";
 import { openPage } from "../host/page.ts";
-import { readTuning } from "../host/tuning.ts";
 import { MODEL_NAMES, type ModelName } from "../models/index.ts";
 import { INPUT_NAMES, readTensors, runModel } from "../run.ts";
-import { withTuning } from "../tune.ts";
 import { openCheckpoint } from "../weights/checkpoint.ts";
+import { onDawn } from "./dawn.ts";
 import { reported } from "./progress.ts";
 
 export interface ExecuteOptions extends Omit<TensorArgs, "weightsUrl" | "inputUrl" | "weightsName" | "inputName"> {
@@ -35,10 +32,7 @@ async function inNode(options: ExecuteOptions): Promise<TensorResult> {
   const checkpoint = await openCheckpoint(await fileSource(options.weights));
   const file = await openCheckpoint(await fileSource(options.input));
   const inputs = await readTensors(file, INPUT_NAMES);
-  const dawn = await openDawn();
-  try {
-    const opened = await openGpu({ gpu: dawn.gpu });
-    using gpu = withTuning(opened, readTuning(opened.identity, options.note));
+  return onDawn(options.note, async (gpu, adapter) => {
     const result = await runModel(gpu, checkpoint, inputs, {
       model: options.model,
       ...(options.padding ? { padding: options.padding } : {}),
@@ -50,13 +44,11 @@ async function inNode(options: ExecuteOptions): Promise<TensorResult> {
     });
     return {
       model: result.model,
-      adapter: dawn.adapterDescription,
+      adapter,
       ms: result.ms,
       tensors: [...result.tensors].map(([name, tensor]) => ({ name, ...tensor })),
     };
-  } finally {
-    dawn.close();
-  }
+  });
 }
 
 async function inChromium({

@@ -1,17 +1,14 @@
 import { fail } from "../core/fail.ts";
-import { openGpu } from "../gpu/device.ts";
 import { pageBundle } from "../host/bundle.ts";
 import { launchBrowser } from "../host/chromium.ts";
-import { openDawn } from "../host/dawn.ts";
 import { fileSource } from "../host/file_source.ts";
 import type { ProfileArgs } from "../host/page/profile.ts";
 import { openPage } from "../host/page.ts";
-import { readTuning } from "../host/tuning.ts";
 import { MODEL_NAMES } from "../models/index.ts";
 import { type ProfileReport, profileModel } from "../profile.ts";
-import { withTuning } from "../tune.ts";
 import { openCheckpoint } from "../weights/checkpoint.ts";
 import { type Arguments, type Command, type CommandContext, DTYPE, dtypeOf, ON } from "./command.ts";
+import { onDawn } from "./dawn.ts";
 import { modelNamed } from "./execute.ts";
 import { profileTable } from "./profile_table.ts";
 
@@ -70,14 +67,10 @@ type Context = Pick<CommandContext, "signal" | "note"> & { readonly onProgress: 
 async function inNode(settings: Settings, weights: string | undefined, context: Context): Promise<ProfileReport> {
   // The file is read first: what is wrong with it is said before a driver is looked for.
   const checkpoint = weights === undefined ? null : await openCheckpoint(await fileSource(weights));
-  const dawn = await openDawn();
-  try {
-    const opened = await openGpu({ gpu: dawn.gpu });
-    using gpu = withTuning(opened, readTuning(opened.identity, context.note));
-    return { ...(await profileModel(gpu, checkpoint, { ...settings, ...context })), adapter: dawn.adapterDescription };
-  } finally {
-    dawn.close();
-  }
+  return onDawn(context.note, async (gpu, adapter) => ({
+    ...(await profileModel(gpu, checkpoint, { ...settings, ...context })),
+    adapter,
+  }));
 }
 
 async function inChromium(settings: Settings, weights: string | undefined, context: Context): Promise<ProfileReport> {

@@ -1,0 +1,24 @@
+import { rm } from "node:fs/promises";
+import { nodeStoreFile } from "../host/store_file.ts";
+import { createStore, type StoreDescription, type StoreWriter } from "../store/index.ts";
+
+/** Chunks that are committed together: a crash costs nothing that the store they come from does not have. */
+const CHUNKS_PER_COMMIT = 64;
+
+/** Makes a store of another one's codes, at a path where nothing is yet: it is there whole or not at all. */
+export async function newStore(
+  path: string,
+  description: StoreDescription,
+  fill: (writer: StoreWriter) => Promise<void>,
+): Promise<void> {
+  const file = await nodeStoreFile(path, { create: "new" });
+  try {
+    const writer = await createStore(file, description, { chunksPerCommit: CHUNKS_PER_COMMIT });
+    await fill(writer);
+    await writer.close();
+  } catch (error) {
+    await file.close();
+    await rm(path, { force: true });
+    throw error;
+  }
+}
