@@ -11,9 +11,10 @@ export interface KernelTiming {
   readonly rounds: number;
   readonly runsARound: number;
   readonly gflops: number;
-  /** The nearest ceiling and how much of it was reached, as in src/profile.ts. */
+  /** The nearest ceiling, how much of it was reached, and of the load-aware ceiling, as in src/profile.ts. */
   readonly bound: Bound;
   readonly reached: number;
+  readonly loadAware: number;
 }
 
 export interface ModelTiming {
@@ -159,7 +160,14 @@ export function printReport(r: Report): string {
   ];
   const kernels = r.kernels.map(({ name, about, refused, timing: t }) =>
     t
-      ? [name, about, fixed(t.ms, 3), fixed(t.gflops), `${fixed(100 * t.reached, 0)} % of ${t.bound}`]
+      ? [
+          name,
+          about,
+          fixed(t.ms, 3),
+          fixed(t.gflops),
+          `${fixed(100 * t.reached, 0)} % of ${t.bound}`,
+          `${fixed(100 * t.loadAware, 0)} %`,
+        ]
       : [name, about, "-", "-", `refused: ${refused}`],
   );
   const models = r.models.map(({ name, about, refused, timing: t }) =>
@@ -177,7 +185,8 @@ export function printReport(r: Report): string {
         ]
       : [name, about, `refused: ${refused}`],
   );
-  if (kernels.length > 0) lines.push("", ...table([["kernel", "sizes", "ms", "GFLOP/s", "of ceiling"], ...kernels]));
+  if (kernels.length > 0)
+    lines.push("", ...table([["kernel", "sizes", "ms", "GFLOP/s", "of ceiling", "load-aware"], ...kernels]));
   const head = ["model", "input", "parse + pack + compile + first ms", "ms", "p95", "frames/s", "dispatches"];
   const memory = ["MB planned / bound / naive", "weights MB"];
   if (models.length > 0) lines.push("", ...table([[...head, ...memory], ...models]));

@@ -202,7 +202,7 @@ function timingOf({ layer, session, runsARound, ms }: Ready, ceilings: Ceilings)
   const each = { ms: middle / plan.steps.length, leastMs: leastMs / plan.steps.length };
   const steps = plan.steps.map((_, i) => ({ ...untimed(plan, i), ...each }));
   const profile = { clock: "submits", runs: ms.length, ms: { plain: middle, profiled: middle }, steps } as const;
-  const { bound, reached } = reportOf(session, profile, ceilings).total;
+  const { bound, reached, loadAware } = reportOf(session, profile, ceilings).total;
   return {
     ms: middle,
     leastMs,
@@ -211,5 +211,6 @@ function timingOf({ layer, session, runsARound, ms }: Ready, ceilings: Ceilings)
     gflops: layer.flops / middle / 1e6,
     bound,
     reached,
+    loadAware,
   };
 }

@@ -34,6 +34,11 @@ export interface Measured {
   /** The ceiling that is nearest, and how much of it was reached: the least time that it leaves / the time that was taken. */
   readonly bound: Bound;
   readonly reached: number;
+  /**
+   * The same of the load-aware ceiling, which a processor has: its cores issue loads and multiply-adds in turns, so that their least times
+   * add up (or the copy's, where that is longer). A GPU can do all at once, and stand above it.
+   */
+  readonly loadAware: number;
 }
 
 export interface ProfiledStep extends Measured {
@@ -142,6 +147,11 @@ function measured(list: readonly Counted[], whole: number, ceilings: Ceilings): 
   }
   const all = least.fma + least.load + least.copy;
   const bound = (Object.keys(least) as Bound[]).reduce((a, b) => (least[b] > least[a] ? b : a));
+  const inTurns = list.reduce((total, step) => {
+    const { fma, load, copy } = leastTimes(step, ceilings);
+    return total + Math.max(fma + load, copy);
+  }, 0);
+  const share = (seconds: number) => (ms > 0 ? (1000 * seconds) / ms : 0);
   return {
     ms,
     share: whole > 0 ? ms / whole : 0,
@@ -149,13 +159,21 @@ function measured(list: readonly Counted[], whole: number, ceilings: Ceilings): 
     bytes,
     loads,
     bound,
-    reached: ms > 0 ? (1000 * all) / ms : 0,
+    reached: share(all),
+    loadAware: share(inTurns),
   };
 }
 
+/** What each ceiling alone leaves a step, s. */
+const leastTimes = ({ macs, bytes, loads }: Counted, ceilings: Ceilings): Record<Bound, number> => ({
+  fma: (2 * macs) / ceilings.flops,
+  load: loads / ceilings.loads,
+  copy: bytes / ceilings.bytes,
+});
+
 /** The ceiling that leaves a step the most time, s. */
-function nearest({ macs, bytes, loads }: Counted, ceilings: Ceilings): { bound: Bound; seconds: number } {
-  const seconds = { fma: (2 * macs) / ceilings.flops, load: loads / ceilings.loads, copy: bytes / ceilings.bytes };
+function nearest(step: Counted, ceilings: Ceilings): { bound: Bound; seconds: number } {
+  const seconds = leastTimes(step, ceilings);
   const bound = (Object.keys(seconds) as Bound[]).reduce((a, b) => (seconds[b] > seconds[a] ? b : a));
   return { bound, seconds: seconds[bound] };
 }

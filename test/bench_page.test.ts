@@ -102,8 +102,8 @@ describe("the bench's page", () => {
     await said("Shown. Drop another to compare.");
     await drawn(REPORT);
     expect(await cells("Share of the nearest ceiling that each kernel reaches")).toEqual([
-      ["kernel", "ms", "GFLOP/s", "reached", "ceiling"],
-      ["a [4, 4]", "6.000", "1.00", "50 %", "multiply-adds"],
+      ["kernel", "ms", "GFLOP/s", "reached", "ceiling", "load-aware"],
+      ["a [4, 4]", "6.000", "1.00", "50 %", "multiply-adds", "60 %"],
       ["b [5]", "refused: element 0 is 1"],
     ]);
     expect((await cells("Times, dispatches and memory of each model"))[1]).toEqual([

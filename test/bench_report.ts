@@ -4,7 +4,7 @@ import type { KernelTiming, Report, Result, RivalResult } from "../bench/report.
 export const CEILINGS = { flops: 1e10, bytes: 1e9, loads: 1e8 };
 
 export const timing = (ms: number): KernelTiming => ({
-  ...{ ms, leastMs: ms, rounds: 3, runsARound: 1, gflops: 1, bound: "fma", reached: 0.5 },
+  ...{ ms, leastMs: ms, rounds: 3, runsARound: 1, gflops: 1, bound: "fma", reached: 0.5, loadAware: 0.6 },
 });
 
 /** A kernel that took so long; null: refused. */

@@ -232,12 +232,17 @@ describe("a report", () => {
       [3, 0.3],
       [1, 0.1],
     ]);
-    for (const { macs, bytes, loads, ms, bound, reached } of report.steps) {
+    for (const { macs, bytes, loads, ms, bound, reached, loadAware } of report.steps) {
       const seconds = { fma: (2 * macs) / 1e9, copy: bytes / 1e8, load: loads / 1e6 };
       const most = Math.max(...Object.values(seconds));
       expect(seconds[bound]).toBe(most);
       expect(reached).toBeCloseTo((1000 * most) / ms, 9);
+      expect(loadAware).toBeCloseTo((1000 * Math.max(seconds.fma + seconds.load, seconds.copy)) / ms, 9);
     }
+    expect(total.loadAware).toBeCloseTo(
+      report.steps.reduce((sum, step) => sum + step.loadAware * step.share, 0),
+      9,
+    );
     expect(report.steps[1]!.loads).toBe(report.steps[1]!.bytes / 16);
     expect(variants.map(({ kernel }) => kernel)).toEqual(steps.map(({ kernel }) => kernel));
     expect(total).toMatchObject({ ms: 10, share: 1, macs: countMacs(session.plan.graph) });
@@ -300,10 +305,10 @@ describe("a report", () => {
     });
     const lines = text.split("\n");
     expect(lines[0]).toBe("small [2, 9, 7, 8] f32, random weights, on some adapter");
-    expect(lines[2]).toMatch(/^node +kernel +ms +share +GFLOP\/s +GB\/s +bound +reached$/);
-    expect(lines[3]).toMatch(/^conv +matmul\(.*\) +6\.000 +66\.7% +█{16} +0\.02 +0\.00 +load +\d+\.\d%$/);
-    expect(lines[4]).toMatch(/^pool +maxPool +3\.000 +33\.3% +█{8} +- +0\.00 +(copy|load) +\d+\.\d%$/);
-    expect(lines[5]).toMatch(/^sum +matmul\(.*\) +0\.000 +0\.0% +- +- +\w+ +0\.0%$/);
+    expect(lines[2]).toMatch(/^node +kernel +ms +share +GFLOP\/s +GB\/s +bound +reached +load-aware$/);
+    expect(lines[3]).toMatch(/^conv +matmul\(.*\) +6\.000 +66\.7% +█{16} +0\.02 +0\.00 +load +\d+\.\d% +\d+\.\d%$/);
+    expect(lines[4]).toMatch(/^pool +maxPool +3\.000 +33\.3% +█{8} +- +0\.00 +(copy|load) +\d+\.\d% +\d+\.\d%$/);
+    expect(lines[5]).toMatch(/^sum +matmul\(.*\) +0\.000 +0\.0% +- +- +\w+ +0\.0% +0\.0%$/);
     expect(lines[6]).toMatch(/^sum +9\.000 +100\.0% /);
     expect(text).toContain("times    wall time of a submit a step, less an empty submit's, median of 1\n");
     const longest = "a.name.that.nobody.would.give.to.a.node.of.a.graph.anywhere";

@@ -49,14 +49,14 @@ function showKernels({ kernels }: Report): HTMLElement {
   const label = "Share of the nearest ceiling that each kernel reaches";
   const rows = kernels.map(({ name, about, refused, timing: t }) =>
     t
-      ? [`${name} ${about}`, inMs(t.ms), t.gflops.toFixed(2), percent(t.reached), BOUNDS[t.bound]]
+      ? [`${name} ${about}`, inMs(t.ms), t.gflops.toFixed(2), percent(t.reached), BOUNDS[t.bound], percent(t.loadAware)]
       : [`${name} ${about}`, `refused: ${refused}`],
   );
   return section(
     "Kernels",
     "Share of the nearest ceiling, which the colour names: 100 % is all that the adapter gives.",
     showBars({ label, rows: kernels.map(rowOf), series, axis: "share" }),
-    numbers(tableOf(label, [["kernel", "ms", "GFLOP/s", "reached", "ceiling"], ...rows])),
+    numbers(tableOf(label, [["kernel", "ms", "GFLOP/s", "reached", "ceiling", "load-aware"], ...rows])),
   );
 }
 

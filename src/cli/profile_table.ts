@@ -7,7 +7,7 @@ const WIDEST = 44;
 /** A profile as tables: every step, every kernel variant, the sum, and the ceilings. */
 export function profileTable(report: ProfileReport): string {
   const { steps, variants, total, ms, ceilings, clock, runs } = report;
-  const head = ["ms", "share", "", "GFLOP/s", "GB/s", "bound", "reached"];
+  const head = ["ms", "share", "", "GFLOP/s", "GB/s", "bound", "reached", "load-aware"];
   const most = (list: readonly Measured[]) => Math.max(...list.map(({ share }) => share));
   const all: Row = { ...total, name: "sum", detail: "" };
   const stepRows = steps.map((step): Row => ({ ...step, name: cut(step.node), detail: cut(step.kernel) }));
@@ -28,7 +28,7 @@ export function profileTable(report: ProfileReport): string {
     `times    ${times}, median of ${runs}`,
     `run      ${fixed(ms.plain)} ms as it is; step by step ${fixed(ms.profiled)} ms, of which ${fixed(ms.steps)} ms in the steps`,
     `ceilings ${fixed(ceilings.flops / 1e9)} GFLOP/s in registers (fma), ${fixed(ceilings.loads / 1e9)} G loads/s of 16 bytes from cache (load), ${fixed(ceilings.bytes / 1e9)} GB/s to and from memory (copy)`,
-    "reached  the least time that the nearest ceiling leaves / the time taken",
+    "reached  the least time that the nearest ceiling leaves / the time taken; load-aware: with loads and multiply-adds in turns, as a processor does them",
     "",
   ].join("\n");
 }
@@ -71,6 +71,7 @@ function table(head: readonly string[], rows: readonly Row[], most: number): str
     rate(row.bytes, row.ms),
     row.bound,
     percent(row.reached),
+    percent(row.loadAware),
   ]);
   const widths = head.map((title, i) => Math.max(title.length, ...cells.map((row) => row[i]!.length)));
   const texts = new Set([0, 1, 4, 7]);

@@ -23,7 +23,7 @@ describe("kinema profile", () => {
     expect(report.steps.reduce((sum, { macs }) => sum + macs, 0)).toBe(countMacs(graph));
     expect(Object.keys(report.ceilings)).toEqual(["flops", "bytes", "loads"]);
     expect(Object.keys(report.ms)).toEqual(["plain", "profiled", "steps"]);
-    const measured = ["ms", "share", "macs", "bytes", "loads", "bound", "reached"];
+    const measured = ["ms", "share", "macs", "bytes", "loads", "bound", "reached", "loadAware"];
     expect(Object.keys(report.total)).toEqual(measured);
     for (const step of report.steps) expect(Object.keys(step)).toEqual(["node", "op", "kernel", ...measured]);
     for (const variant of report.variants) expect(Object.keys(variant)).toEqual(["kernel", "dispatches", ...measured]);
