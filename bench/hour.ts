@@ -7,8 +7,6 @@ import { stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { build } from "esbuild";
 import { openOutput } from "../src/cli/compress.ts";
 import { formatTime } from "../src/cli/time.ts";
@@ -20,6 +18,7 @@ import { nodeStoreFile } from "../src/host/store_file.ts";
 import { bitsPerStep, type CodesTrack, framesPerStep, stepRate } from "../src/store/description.ts";
 import { type Codes, createStore, openStore } from "../src/store/index.ts";
 import type { Look, OpenArgs, Opened } from "./hour_page.ts";
+import { aliveInNode, inMB, type Tenths, tenthsOf } from "./memory.ts";
 import { inWords, ofTheHour, type Verdict } from "./verdicts.ts";
 
 /** What is alive, in bytes, after a collection of garbage. */
@@ -47,8 +46,8 @@ export interface HourReport {
   /** Of this run: frames that were there already, and seconds that the others took. */
   readonly resumed: number;
   readonly seconds: number;
-  /** Largest of the first and of the last tenth of this run's samples; null where nothing was left to encode. */
-  readonly memory: { readonly samples: number; readonly first: Memory; readonly last: Memory } | null;
+  /** Of this run; null where nothing was left to encode. */
+  readonly memory: Tenths<Memory> | null;
   /** The rANS store, the same codes packed, and what they are by the formula. */
   readonly bytes: { readonly rans: number; readonly packed: number; readonly computed: number };
   /** Processor seconds to read the whole store and write it packed. */
@@ -91,8 +90,6 @@ const clips = existsSync(data)
       .map((name) => join(data, name))
   : [join(root, "bench/assets/motion.webm")];
 
-setFlagsFromString("--expose-gc");
-const collect = runInNewContext("gc") as () => void;
 const ended = new AbortController();
 process.once("SIGINT", () => ended.abort());
 
@@ -161,18 +158,18 @@ async function record(page: Page, { adapter, description, steps }: Opened) {
   } finally {
     await writer.close();
   }
-  const tenth = Math.ceil(samples.length / 10);
-  const memory =
-    samples.length === 0
-      ? null
-      : {
-          samples: samples.length,
-          first: largest(samples.slice(0, tenth)),
-          last: largest(samples.slice(-tenth)),
-        };
   const names = clips.map((path) => basename(path));
   const seconds = (performance.now() - began) / 1000;
-  return { adapter, clips: names, frames, size, rate: flags.rate, resumed: from * perStep, seconds, memory };
+  return {
+    adapter,
+    clips: names,
+    frames,
+    size,
+    rate: flags.rate,
+    resumed: from * perStep,
+    seconds,
+    memory: tenthsOf(samples),
+  };
 }
 
 /** Reads the whole store once, and then seconds of it anywhere. */
@@ -225,29 +222,15 @@ async function memoryOf(page: Page): Promise<() => Promise<Memory>> {
   const tab = (await browser.puppeteer.pages()).at(-1)!;
   const session = await tab.createCDPSession();
   return async () => {
-    // Twice, a turn of the event loop apart: what a promise or a buffer's finaliser still holds goes with the second.
-    collect();
-    await new Promise((resolve) => setImmediate(resolve));
-    collect();
+    const node = await aliveInNode();
     await session.send("HeapProfiler.collectGarbage");
     const usage: Partial<Record<string, number>> = { ...(await session.send("Runtime.getHeapUsage")) };
-    const { heapUsed, external } = process.memoryUsage();
     return {
-      node: heapUsed + external,
+      node,
       page: (usage.usedSize ?? 0) + (usage.embedderHeapUsedSize ?? 0) + (usage.backingStorageSize ?? 0),
       gpu: await page.call<number>("gpuBytes"),
     };
   };
-}
-
-function largest(samples: readonly Memory[]): Memory {
-  const of = (key: keyof Memory) => Math.max(...samples.map((sample) => sample[key]));
-  return { node: of("node"), page: of("page"), gpu: of("gpu") };
-}
-
-function inMB({ node, page, gpu }: Memory): string {
-  const mb = (bytes: number) => (bytes / 1e6).toFixed(2);
-  return `${mb(node)} MB in Node, ${mb(page)} in the page, ${mb(gpu)} on the GPU`;
 }
 
 function printed({ adapter, resumed, seconds, memory, bytes, rewriting, opening, seeks, ...of }: HourReport): string {

@@ -7,8 +7,6 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { formatTime } from "../src/cli/time.ts";
 import { CodesClassifier, motionCodesOf } from "../src/codes_classifier.ts";
 import { codesTrackOf, rateOf } from "../src/compressor.ts";
@@ -24,6 +22,7 @@ import { type CodesTrack, createStore, openStore, type StoreReader } from "../sr
 import { watch } from "../src/timeline.ts";
 import { type Checkpoint, openCheckpoint } from "../src/weights/checkpoint.ts";
 import { countBytes } from "./gpu_bytes.ts";
+import { aliveInNode, inMB, type Tenths, tenthsOf } from "./memory.ts";
 import { type ArmTiming, decoderFile, randomNetwork, timeArms } from "./pixel_arms.ts";
 import { median } from "./rival/compare.ts";
 import { type Sameness, sameness } from "./sameness.ts";
@@ -49,7 +48,7 @@ export interface HourOfCodesReport {
   readonly changes: number;
   /** Seconds of each label. */
   readonly labels: Readonly<Record<string, number>>;
-  readonly memory: { readonly samples: number; readonly first: Memory; readonly last: Memory };
+  readonly memory: Tenths<Memory>;
   /** Milliseconds of a query over the whole. */
   readonly query: number;
   /** One arm after the other in turns, for a second of video. */
@@ -79,8 +78,6 @@ if (!(minutes > 0) || !(rounds >= 1)) {
   process.exit(2);
 }
 const root = process.cwd();
-setFlagsFromString("--expose-gc");
-const collect = runInNewContext("gc") as () => void;
 
 const folder = mkdtempSync(join(tmpdir(), "kinema-hour-codes-"));
 try {
@@ -169,18 +166,18 @@ async function understand(
   await writer.commit();
   const reader = await openStore(await fileSource(path));
   const moments = new MomentWriter(writer);
-  const spans = new SpanTracker(classifier.labels);
+  const tracker = new SpanTracker(classifier.labels);
   const labels: Record<string, number> = {};
   const samples: Memory[] = [];
   const total = reader.steps(track.name) / stepRate(description, track);
-  let [seen, skipped, changes, sampled, seconds] = [0, 0, 0, 0, 0];
+  let [seen, skipped, spans, changes, sampled, seconds] = [0, 0, 0, 0, 0, 0];
   const [began, before] = [performance.now(), processorMs()];
   let aside = { ms: 0, cpu: 0 };
   for await (const second of watch(reader, track, classifier)) {
     for (const step of second.steps) {
       seen++;
       if (step.skipped) skipped++;
-      spans.push(step.time, step.logits);
+      if (tracker.push(step.time, step.logits)) spans++;
     }
     if (second.change) changes++;
     labels[second.label] = (labels[second.label] ?? 0) + 1;
@@ -189,7 +186,7 @@ async function understand(
     if (second.to - sampled < total / SAMPLES) continue;
     sampled = second.to;
     const [at, cpu] = [performance.now(), processorMs()];
-    samples.push(await alive(gpuBytes));
+    samples.push({ node: await aliveInNode(), gpu: gpuBytes() });
     aside = { ms: aside.ms + performance.now() - at, cpu: aside.cpu + processorMs() - cpu };
     const left = ((performance.now() - began) / second.to) * (total - second.to);
     if (samples.length % 10 === 0)
@@ -199,41 +196,22 @@ async function understand(
   const ms = performance.now() - began - aside.ms;
   const cpu = processorMs() - before - aside.cpu;
   await writer.close();
-  const tenth = Math.ceil(samples.length / 10);
   return {
     network: classifier.name,
     seconds,
     bytes: (await fileSource(path)).size,
     classified: { ms: ms / seconds, cpu: cpu / seconds },
     steps: { seen, skipped },
-    spans: spans.finish(total).length,
+    spans: spans + (tracker.finish(total) ? 1 : 0),
     changes,
     labels,
-    memory: { samples: samples.length, first: largest(samples.slice(0, tenth)), last: largest(samples.slice(-tenth)) },
+    memory: tenthsOf(samples)!,
   };
 }
 
 function processorMs(): number {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1000;
-}
-
-/** Twice, a turn of the event loop apart: what a promise or a buffer's finaliser still holds goes with the second. */
-async function alive(gpuBytes: () => number): Promise<Memory> {
-  collect();
-  await new Promise((resolve) => setImmediate(resolve));
-  collect();
-  const { heapUsed, external } = process.memoryUsage();
-  return { node: heapUsed + external, gpu: gpuBytes() };
-}
-
-function largest(samples: readonly Memory[]): Memory {
-  const of = (key: keyof Memory) => Math.max(...samples.map((sample) => sample[key]));
-  return { node: of("node"), gpu: of("gpu") };
-}
-
-function inMB({ node, gpu }: Memory): string {
-  return `${(node / 1e6).toFixed(2)} MB in Node, ${(gpu / 1e6).toFixed(2)} on the GPU`;
 }
 
 function printed({ classified, steps, memory, same, ...of }: HourOfCodesReport): string {

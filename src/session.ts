@@ -6,6 +6,7 @@ import { elements, padChannels, shapeText } from "./core/tensor.ts";
 import { Turns } from "./core/turns.ts";
 import { checkLimits, makeBuffers, type SessionBuffers, scoped } from "./gpu/buffers.ts";
 import type { Gpu } from "./gpu/device.ts";
+import { unlessLost } from "./gpu/lost.ts";
 import { bindSteps, compileSteps, type ReadyStep, uploadWeights } from "./gpu/prepare.ts";
 import { type Profile, type ProfileOptions, profileSteps } from "./gpu/profile.ts";
 import {
@@ -80,17 +81,14 @@ export async function createSession(
       () => new Session(gpu, planned, buffers, bindSteps(gpu.device, planned, buffers, pipelines)),
       (made) => made.dispose(),
     );
-    await unlessLost(gpu);
+    await unlessLost(gpu.lost, Promise.resolve());
     return session;
   } catch (error) {
     buffers.destroy();
-    await unlessLost(gpu);
+    await unlessLost(gpu.lost, Promise.resolve());
     throw error;
   }
 }
-
-/** Throws "device-lost" if the device is known to be gone. */
-const unlessLost = (gpu: Gpu): Promise<unknown> => Promise.race([gpu.lost, null]);
 
 /** A plan made real: weights, memory, pipelines and bind groups. Runs are ordered; two sessions on a device do not touch each other. */
 export class Session {

@@ -1,5 +1,5 @@
 // What a session survives: being closed, a lost device, an abort.
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { openGpu } from "../src/gpu/device.ts";
 import { createSession } from "../src/session.ts";
 import {
@@ -97,6 +97,15 @@ describe("runs that nobody has awaited", () => {
 });
 
 describe("the device", () => {
+  it("is told once who waits for it, not at every run: what waits for a promise that lives on is never freed", async () => {
+    using gpu = await ownGpu();
+    using session = await openTiny(gpu);
+    await push(session, 0);
+    const then = vi.spyOn(gpu.lost, "then");
+    for (let t = 1; t < 6; t++) await push(session, t);
+    expect(then).not.toHaveBeenCalled();
+  });
+
   it("of the caller is never destroyed", async () => {
     const adapter = (await fixture.dawn.gpu.requestAdapter())!;
     const device = await adapter.requestDevice();

@@ -105,7 +105,8 @@ async function run(
     using classifier = await CodesClassifier.create(gpu, checkpoint, track, input, options);
     const writer = await index?.begin(classifier);
     const prepare = performance.now() - start;
-    const spans = new SpanTracker(classifier.labels);
+    const tracker = new SpanTracker(classifier.labels);
+    const spans: Span[] = [];
     const seconds: SecondInWords[] = [];
     let [seen, skipped] = [0, 0];
     const onProgress = (share: number) => progress.update("classify", share);
@@ -113,8 +114,10 @@ async function run(
       for (const step of second.steps) {
         seen++;
         if (step.skipped) skipped++;
-        const ended = spans.push(step.time, step.logits);
-        if (ended && !json) print(`${spanLine(ended)}\n`);
+        const ended = tracker.push(step.time, step.logits);
+        if (!ended) continue;
+        spans.push(ended);
+        if (!json) print(`${spanLine(ended)}\n`);
       }
       await writer?.add(second);
       const { embedding: _, steps: __, ...words } = second;
@@ -122,12 +125,14 @@ async function run(
     }
     if (seconds.length === 0) fail("bad-input", `${input} has no whole step of codes; there is nothing to classify`);
     await writer?.flush();
+    const last = tracker.finish(seconds.at(-1)!.to);
+    if (last) spans.push(last);
     const { planned, weights, states } = classifier.session.plan.bytes;
     const result: StoreClasses = {
       model: classifier.name,
       adapter,
       seconds,
-      spans: spans.finish(seconds.at(-1)!.to),
+      spans,
       changes: seconds.filter(({ change }) => change).map(({ from }) => from),
       steps: { seen, skipped },
       ms: { prepare, run: performance.now() - start - prepare },

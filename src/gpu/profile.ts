@@ -4,6 +4,7 @@ import { keptBytes } from "../core/kept.ts";
 import { variantName } from "../core/kernel.ts";
 import type { Plan, Step } from "../core/plan.ts";
 import type { Gpu } from "./device.ts";
+import { unlessLost } from "./lost.ts";
 import type { ReadyStep } from "./prepare.ts";
 import { mapped, recordSteps, stagingBuffer } from "./record.ts";
 
@@ -182,7 +183,7 @@ async function timed(
   const { device, lost } = profiled.gpu;
   const start = now();
   submit(profiled, record);
-  await Promise.race([device.queue.onSubmittedWorkDone(), lost]);
+  await unlessLost(lost, device.queue.onSubmittedWorkDone());
   return now() - start;
 }
 

@@ -3,6 +3,7 @@ import type { Value } from "../core/graph.ts";
 import { roundUp, unpadChannels } from "../core/tensor.ts";
 import type { SessionBuffers } from "./buffers.ts";
 import type { Gpu } from "./device.ts";
+import { unlessLost } from "./lost.ts";
 import type { ReadyStep } from "./prepare.ts";
 
 /** Where a value goes to be read: which of the staging buffers, and where in it. */
@@ -94,7 +95,7 @@ export const stagingBuffer = (device: GPUDevice, size: number): GPUBuffer =>
 /** Waits until `staging` can be read. @throws what `whenGone` throws if the buffer was destroyed meanwhile, "device-lost" */
 export async function mapped(gpu: Gpu, staging: GPUBuffer, size: number, whenGone: () => void): Promise<void> {
   try {
-    await Promise.race([staging.mapAsync(GPUMapMode.READ, 0, size), gpu.lost]);
+    await unlessLost(gpu.lost, staging.mapAsync(GPUMapMode.READ, 0, size));
   } catch (error) {
     whenGone();
     // A map is given up when its buffer or its device goes, and it may say so before the device does.

@@ -21,12 +21,12 @@ const STEADY = 3;
  * Per-frame logits of an online model -> labelled stretches of time. Jester's labels go through the gesture filter of TSM's
  * demo; others through the mean of the last 4 frames' probabilities. The first label shows when 4 frames were seen (an online
  * model has no past before them), and a change once it has won three times in a row: its span begins with the first of them.
+ * Spans are handed out as they end and not kept: a stream may go on for days.
  */
 export class SpanTracker {
   readonly #labels: readonly string[] | null;
   readonly #gestures: GestureFilter | null;
   readonly #recent: Float64Array[] = [];
-  readonly #spans: Span[] = [];
   #shown = -1;
   #start: number | null = null;
   #rival = -1;
@@ -86,8 +86,8 @@ export class SpanTracker {
     return this.#shown < 0 ? null : { index: this.#shown, label: this.#name(this.#shown), from: this.#open.from };
   }
 
-  /** Ends the last span at `time` and returns all of them. */
-  finish(time: number): readonly Span[] {
+  /** Ends the last span at `time` and returns it; null where no frame was seen. */
+  finish(time: number): Span | null {
     // A video too short for a first label gets the one that its frames favour.
     if (this.#shown < 0 && this.#recent.length > 0) {
       this.#shown = this.#favourite();
@@ -95,9 +95,9 @@ export class SpanTracker {
       this.#open = { from: this.#start!, sum: scores.reduce((a, b) => a + b, 0), count: scores.length };
     }
     this.#count(this.#shown, this.#won);
-    this.#end(time);
+    const last = this.#end(time);
     this.#shown = -1;
-    return this.#spans;
+    return last;
   }
 
   /** The label with the highest mean probability over the recent frames. */
@@ -108,9 +108,7 @@ export class SpanTracker {
   #end(time: number): Span | null {
     if (this.#shown < 0) return null;
     const { from, sum, count } = this.#open;
-    const span = { from, to: time, label: this.#name(this.#shown), index: this.#shown, score: sum / count };
-    this.#spans.push(span);
-    return span;
+    return { from, to: time, label: this.#name(this.#shown), index: this.#shown, score: sum / count };
   }
 
   #name(index: number): string {

@@ -148,6 +148,7 @@ async function stream({ classifier, video, args, report, signal }: Context, fps:
   const step = Math.max(1, Math.round(video.fps / fps));
   const frames = Array.from({ length: Math.ceil(video.frameCount / step) }, (_, i) => i * step);
   const tracker = new SpanTracker(classifier.labels);
+  const spans: Span[] = [];
   const ms = { decode: 0, ingest: 0, run: 0 };
   let total: Float64Array | null = null;
   let mark = performance.now();
@@ -163,10 +164,13 @@ async function stream({ classifier, video, args, report, signal }: Context, fps:
     const scores = softmax(logits);
     total = total ? total.map((sum, i) => sum + scores[i]!) : scores;
     const ended = tracker.push(timestamp, logits);
+    if (ended) spans.push(ended);
     report("run", ++done / frames.length, ended ?? undefined);
     signal.throwIfAborted();
     mark = performance.now();
   }
   const mean = total!.map((sum) => sum / frames.length);
-  return { frames, top: top(mean, classifier.labels, args.top), spans: tracker.finish(video.duration), ms };
+  const last = tracker.finish(video.duration);
+  if (last) spans.push(last);
+  return { frames, top: top(mean, classifier.labels, args.top), spans, ms };
 }
