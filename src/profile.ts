@@ -141,16 +141,13 @@ function measured(list: readonly Counted[], whole: number, ceilings: Ceilings): 
   const [ms, macs, bytes, loads] = [sum("ms"), sum("macs"), sum("bytes"), sum("loads")];
   // Each step has its own nearest ceiling; together they take at least the sum of what those leave.
   const least = { fma: 0, load: 0, copy: 0 };
+  let inTurns = 0;
   for (const step of list) {
-    const { bound, seconds } = nearest(step, ceilings);
-    least[bound] += seconds;
+    const seconds = leastTimes(step, ceilings);
+    const bound = longest(seconds);
+    least[bound] += seconds[bound];
+    inTurns += Math.max(seconds.fma + seconds.load, seconds.copy);
   }
-  const all = least.fma + least.load + least.copy;
-  const bound = (Object.keys(least) as Bound[]).reduce((a, b) => (least[b] > least[a] ? b : a));
-  const inTurns = list.reduce((total, step) => {
-    const { fma, load, copy } = leastTimes(step, ceilings);
-    return total + Math.max(fma + load, copy);
-  }, 0);
   const share = (seconds: number) => (ms > 0 ? (1000 * seconds) / ms : 0);
   return {
     ms,
@@ -158,8 +155,8 @@ function measured(list: readonly Counted[], whole: number, ceilings: Ceilings): 
     macs,
     bytes,
     loads,
-    bound,
-    reached: share(all),
+    bound: longest(least),
+    reached: share(least.fma + least.load + least.copy),
     loadAware: share(inTurns),
   };
 }
@@ -171,12 +168,8 @@ const leastTimes = ({ macs, bytes, loads }: Counted, ceilings: Ceilings): Record
   copy: bytes / ceilings.bytes,
 });
 
-/** The ceiling that leaves a step the most time, s. */
-function nearest(step: Counted, ceilings: Ceilings): { bound: Bound; seconds: number } {
-  const seconds = leastTimes(step, ceilings);
-  const bound = (Object.keys(seconds) as Bound[]).reduce((a, b) => (seconds[b] > seconds[a] ? b : a));
-  return { bound, seconds: seconds[bound] };
-}
+const longest = (seconds: Readonly<Record<Bound, number>>): Bound =>
+  (Object.keys(seconds) as Bound[]).reduce((a, b) => (seconds[b] > seconds[a] ? b : a));
 
 interface Prepared {
   readonly graph: Graph;

@@ -51,14 +51,14 @@ describe("parseArguments", () => {
       "chromium",
     ]);
     expect([args.positional("FIRST"), args.positional("SECOND")]).toEqual(["a", "b"]);
-    expect([args.has("json"), args.has("labels"), args.count("frames"), args.text("on")]).toEqual([
+    expect([args.has("json"), args.has("labels"), args.number("frames"), args.text("on")]).toEqual([
       true,
       false,
       16,
       "chromium",
     ]);
     expect(args.all("set")).toEqual(["k=v", "x=y=z"]);
-    expect([args.text("labels"), args.count("absent"), args.all("labels")]).toEqual([undefined, undefined, []]);
+    expect([args.text("labels"), args.number("absent"), args.all("labels")]).toEqual([undefined, undefined, []]);
   });
 
   it("takes everything after -- and a lone - as positionals", () => {

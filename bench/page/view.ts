@@ -7,7 +7,8 @@ import { showBars } from "./charts.ts";
 import { element, numbers, section, tableOf } from "./elements.ts";
 
 const mb = (bytes: number) => (bytes / 1e6).toFixed(2);
-export const percent = (share: number) => `${Math.round(100 * share)} %`;
+/** "-" for a share that an older report lacks. */
+export const percent = (share: number) => (Number.isFinite(share) ? `${Math.round(100 * share)} %` : "-");
 /** Of a user agent the browser; another runtime's name is short already. */
 export const runtimeOf = (browser: string) =>
   /(?:Headless)?Chrome\/\d+|Firefox\/\d+|Version\/\d+/.exec(browser)?.[0] ?? browser;

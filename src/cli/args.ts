@@ -17,13 +17,11 @@ export function parseArguments(command: Command, argv: readonly string[]): Argum
     else positionals.push(word);
   }
   checkPositionals(command, positionals);
-  const numberOf = (name: string) => (flags.has(name) ? Number(flags.get(name)![0]) : undefined);
   const indexOf = (name: string) => command.positionals.findIndex((positional) => positional.name === name);
   return {
     has: (name) => flags.has(name),
     text: (name) => flags.get(name)?.[0],
-    count: numberOf,
-    number: numberOf,
+    number: (name) => (flags.has(name) ? Number(flags.get(name)![0]) : undefined),
     all: (name) => flags.get(name) ?? [],
     positional: (name) => positionals[indexOf(name)]!,
     optional: (name) => positionals[indexOf(name)],

@@ -73,8 +73,7 @@ async function augment({ args, signal, progress, print, note }: CommandContext):
   const steps = reader.steps(track.name);
   if (steps === 0) fail("bad-input", `${input} has no whole step of codes; there is nothing to change`);
   const description = { ...reader.description, tracks: [track] };
-  let ended = "";
-  await newStore(out, description, (writer) =>
+  const ended = await newStore(out, description, (writer) =>
     onDawn(note, async (gpu, adapter) => {
       const options = { signal, onProgress: preparing(progress.update) };
       using augmenter = await Augmenter.create(gpu, weights, compressor, options);
@@ -85,7 +84,7 @@ async function augment({ args, signal, progress, print, note }: CommandContext):
         progress.update("augment", Math.min(steps, step + STEPS) / steps);
       }
       const seconds = (steps * framesPerStep(track) * description.fps[1]) / description.fps[0];
-      ended = `${out}: ${formatTime(seconds)} of ${input}, changed; on ${adapter}\n`;
+      return `${out}: ${formatTime(seconds)} of ${input}, changed; on ${adapter}\n`;
     }),
   );
   print(ended);

@@ -67,7 +67,7 @@ async function classify(context: CommandContext): Promise<void> {
   if (picture !== undefined && online)
     fail("usage", "--explain draws the frames of a clip, --online has none; leave one of them out");
   if (picture !== undefined) await checkPlace(picture, "--explain");
-  const frames = args.count("frames");
+  const frames = args.number("frames");
   // The files are looked at before a browser is started: what is wrong with them is said at once.
   if ((await fileSource(video)).size === 0) fail("bad-video", `${video} is empty; give a video file`);
   const checkpoint = await openCheckpoint(await fileSource(weights));
@@ -91,7 +91,7 @@ async function classify(context: CommandContext): Promise<void> {
       ...(online ? { online } : {}),
       ...(picture === undefined ? {} : { explain: true }),
       sampling: args.text("sampling") === "dense" ? "dense" : "uniform",
-      top: args.count("top") ?? DEFAULT_TOP,
+      top: args.number("top") ?? DEFAULT_TOP,
     };
     const json = args.has("json");
     const onProgress = (value: unknown) => {

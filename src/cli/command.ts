@@ -27,9 +27,7 @@ export interface Arguments {
   has(name: string): boolean;
   /** Value of flag or positional `name`; undefined where it is absent. */
   text(name: string): string | undefined;
-  /** Value of a "count" flag. */
-  count(name: string): number | undefined;
-  /** Value of a "number" flag. */
+  /** Value of a "count" or "number" flag. */
   number(name: string): number | undefined;
   /** Values of a flag that repeats, in order. */
   all(name: string): readonly string[];

@@ -62,7 +62,7 @@ async function compress({ args, signal, progress, print, note }: CommandContext)
   await checkPlace(out, "OUT");
   if ((await fileSource(video)).size === 0) fail("bad-video", `${video} is empty; give a video file`);
   const side = pixelsPerCode(compressorOf(await openCheckpoint(await fileSource(weights))));
-  const size = args.count("size") ?? COMPRESSOR_SIZE;
+  const size = args.number("size") ?? COMPRESSOR_SIZE;
   // Two codes a side at least: reflection needs a neighbour.
   if (size % side !== 0 || size < 2 * side)
     fail(

@@ -5,17 +5,18 @@ import { createStore, type StoreDescription, type StoreWriter } from "../store/i
 /** Chunks that are committed together: a crash costs nothing that the store they come from does not have. */
 const CHUNKS_PER_COMMIT = 64;
 
-/** Makes a store of another one's codes, at a path where nothing is yet: it is there whole or not at all. */
-export async function newStore(
+/** Makes a store of another one's codes, at a path where nothing is yet: it is there whole or not at all. Returns what `fill` gave. */
+export async function newStore<T>(
   path: string,
   description: StoreDescription,
-  fill: (writer: StoreWriter) => Promise<void>,
-): Promise<void> {
+  fill: (writer: StoreWriter) => Promise<T>,
+): Promise<T> {
   const file = await nodeStoreFile(path, { create: "new" });
   try {
     const writer = await createStore(file, description, { chunksPerCommit: CHUNKS_PER_COMMIT });
-    await fill(writer);
+    const filled = await fill(writer);
     await writer.close();
+    return filled;
   } catch (error) {
     await file.close();
     await rm(path, { force: true });

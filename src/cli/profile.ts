@@ -49,7 +49,7 @@ export const profileCommand: Command = {
 function settingsOf(args: Arguments): Settings {
   const model = args.optional("MODEL");
   const count = <Name extends string>(name: Name) => {
-    const value = args.count(name);
+    const value = args.number(name);
     return (value === undefined ? {} : { [name]: value }) as { readonly [K in Name]?: number };
   };
   return {

@@ -27,7 +27,7 @@ export const searchCommand: Command = {
     );
     const reader = await openStore(await fileSource(input));
     const start = performance.now();
-    const moments = await findSimilar(reader, like, args.count("top") ?? DEFAULT_TOP, input);
+    const moments = await findSimilar(reader, like, args.number("top") ?? DEFAULT_TOP, input);
     const ms = performance.now() - start;
     print(args.has("json") ? `${JSON.stringify({ file: input, like, moments, ms })}\n` : asText(moments));
   },

@@ -28,7 +28,7 @@ export const tuneCommand: Command = {
     { name: "json", text: "print one JSON object, with the time of every body" },
   ],
   async run({ args, signal, progress, print, note }) {
-    const [model, weights, frames] = [args.optional("MODEL"), args.text("weights"), args.count("frames")];
+    const [model, weights, frames] = [args.optional("MODEL"), args.text("weights"), args.number("frames")];
     if (weights === undefined && model === undefined)
       fail("usage", `nothing to tune for; name a model (${MODEL_NAMES.join(", ")}) or give --weights FILE`);
     const options = { ...(model ? { model: modelNamed(model) } : {}), ...(frames ? { frames } : {}) };

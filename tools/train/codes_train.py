@@ -100,11 +100,11 @@ class Run:
         torch.manual_seed(options.seed)
         self.options = options
         self.net = network_of(options.arm, options.backbone, len(CLASSES), RATES)
-        if options.arm.startswith("codes-"):
-            self.net.stem.table.take(load(weights_path(options.weights, options.arm.partition("-")[2]))[0].quantiser)
         self.flow = FlowHeads()
         self.path = os.path.join(options.work, f"{options.backbone}-{options.arm}-{options.seed}.pt")
         if not os.path.exists(self.path):
+            if options.arm.startswith("codes-"):
+                self.net.stem.table.take(load(weights_path(options.weights, options.arm.partition("-")[2]))[0].quantiser)
             start_motion(self.net, arm, lambda number: picture_of(options.work, arm, number), tensor_of)
         self.average = copy.deepcopy(self.net)
         self.optimiser = Muon(torch.nn.ModuleList([self.net, self.flow]), options.lr)
