@@ -6,7 +6,7 @@ import type { Gpu } from "./gpu/device.ts";
 import { described, resampled, type Sites, type Transform } from "./latent_transform.ts";
 import { buildAugmenter, DESCRIPTION } from "./models/augment.ts";
 import { CODEBOOK } from "./models/codebooks.ts";
-import { createSession, type Session, type SessionOptions } from "./session.ts";
+import { createSession, type RunOptions, type Session, type SessionOptions } from "./session.ts";
 import type { Codes } from "./store/index.ts";
 import { recogniseAugmenter } from "./weights/augmenter.ts";
 import type { Checkpoint } from "./weights/checkpoint.ts";
@@ -90,9 +90,14 @@ export class Augmenter {
   /**
    * Codes [steps, codebooks, rows, columns] of whole steps, as a store keeps them, to as many of the changed pictures. Steps go through the network
    * so many together as its file says (2), from the first on; where the last ones do not fill that, the last stands for those that are missing.
-   * @throws "bad-input" where rows and columns do not divide into the network's windows
+   * @throws "bad-input" where rows and columns do not divide into the network's windows; what `signal` aborts with
    */
-  async augment(codes: Codes, [rows, columns]: readonly [number, number], transform: Transform): Promise<Codes> {
+  async augment(
+    codes: Codes,
+    [rows, columns]: readonly [number, number],
+    transform: Transform,
+    options: Pick<RunOptions, "signal"> = {},
+  ): Promise<Codes> {
     const { quantiser, side } = this.#book;
     const books = quantiser.codebooks;
     const sites = { rows, columns, side };
@@ -116,7 +121,7 @@ export class Augmenter {
         return resampled(this.#vectors(codes.subarray(at, at + step)), latent, sites, transform);
       });
       for (const { window, description } of windows) {
-        const found = await this.session.run({ latent: gathered(latents, window, latent), description });
+        const found = await this.session.run({ latent: gathered(latents, window, latent), description }, options);
         for (let t = 0; t < together && first + t < steps; t++)
           for (const [i, site] of window.entries())
             for (let book = 0; book < books; book++)

@@ -78,9 +78,8 @@ async function augment({ args, signal, progress, print, note }: CommandContext):
       const options = { signal, onProgress: preparing(progress.update) };
       using augmenter = await Augmenter.create(gpu, weights, compressor, options);
       for (let step = 0; step < steps; step += STEPS) {
-        signal.throwIfAborted();
         const codes = await reader.read(step, Math.min(steps, step + STEPS), track.name);
-        await writer.append(await augmenter.augment(codes, track.grid, transform), track.name);
+        await writer.append(await augmenter.augment(codes, track.grid, transform, { signal }), track.name);
         progress.update("augment", Math.min(steps, step + STEPS) / steps);
       }
       const seconds = (steps * framesPerStep(track) * description.fps[1]) / description.fps[0];

@@ -1,9 +1,10 @@
 // `kinema classify IN.kvc`: what happens in a store of codes. Runs on Dawn in this process, as no frame is decoded and no browser needed.
-import { rename, rm } from "node:fs/promises";
+import { rename } from "node:fs/promises";
 import { CodesClassifier, checkQuantiser, motionCodesOf } from "../codes_classifier.ts";
 import { codesTrackOf, rateOf } from "../compressor.ts";
 import { fail } from "../core/fail.ts";
 import { shippedMotionCodes } from "../host/bundle.ts";
+import { temporary } from "../host/exit.ts";
 import { fileSource } from "../host/file_source.ts";
 import { preparing } from "../host/page/report.ts";
 import { nodeStoreFile } from "../host/store_file.ts";
@@ -158,6 +159,7 @@ interface Index {
  */
 async function beginIndex(path: string, reader: StoreReader): Promise<Index> {
   const part = `${path}.${process.pid}.part`;
+  const discard = temporary(part);
   const file = await nodeStoreFile(part, { create: "replace" });
   let writer: StoreWriter | null = null;
   return {
@@ -174,7 +176,7 @@ async function beginIndex(path: string, reader: StoreReader): Promise<Index> {
     },
     async close() {
       await file.close();
-      await rm(part, { force: true });
+      discard();
     },
   };
 }

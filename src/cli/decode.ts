@@ -1,8 +1,9 @@
-import { rename, rm } from "node:fs/promises";
+import { rename } from "node:fs/promises";
 import { codesTrackOf, rateOf } from "../compressor.ts";
 import { fail } from "../core/fail.ts";
 import { pageBundle, shippedCompressor } from "../host/bundle.ts";
 import { launchBrowser } from "../host/chromium.ts";
+import { temporary } from "../host/exit.ts";
 import { fileSource } from "../host/file_source.ts";
 import type { DecodedPieces, DecodingInfo, OpenDecodingArgs } from "../host/page/decode_store.ts";
 import { openPage } from "../host/page.ts";
@@ -45,6 +46,7 @@ async function decode({ args, signal, progress, print, note }: CommandContext): 
     fail("usage", `${input} was written by ${track.model}, which is not here; give its file with --weights`);
   const browser = await launchBrowser({ onFirst: note, signal });
   const part = `${out}.${process.pid}.part`;
+  const discard = temporary(part);
   let file: StoreFile | null = null;
   try {
     const page = await openPage(browser, { bundle: pageBundle() });
@@ -69,7 +71,7 @@ async function decode({ args, signal, progress, print, note }: CommandContext): 
     print(`${out}: ${info.frames} frames of ${info.width} x ${info.height}; decoded on ${info.adapter}\n`);
   } finally {
     await file?.close();
-    await rm(part, { force: true });
+    discard();
     await browser.close();
   }
 }

@@ -1,6 +1,7 @@
-import { access, constants, rename, rm, stat, writeFile } from "node:fs/promises";
+import { access, constants, rename, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { fail } from "../core/fail.ts";
+import { temporary } from "../host/exit.ts";
 
 /** Refuses a place where no file can be written, before a model is run for it. */
 export async function checkPlace(path: string, flag: string): Promise<void> {
@@ -16,11 +17,13 @@ function cannotWrite(path: string, error: unknown): never {
 /** Writes a file that is there whole or not at all. */
 export async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
   const part = `${path}.${process.pid}.part`;
+  const discard = temporary(part);
   try {
     await writeFile(part, bytes);
     await rename(part, path);
   } catch (error) {
-    await rm(part, { force: true });
     cannotWrite(path, error);
+  } finally {
+    discard();
   }
 }

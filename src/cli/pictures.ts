@@ -1,8 +1,9 @@
 // PNG files in the place of tensors, where a model takes or gives pictures.
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { fail } from "../core/fail.ts";
+import { temporary } from "../host/exit.ts";
 import { readPng, writePng } from "../host/png.ts";
 import type { NamedTensor } from "../run.ts";
 import { writeSafetensors } from "../weights/safetensors.ts";
@@ -16,12 +17,13 @@ export async function withPicture<T>(path: string, work: (input: string) => Prom
   const plane = width * height;
   const data = Float32Array.from({ length: 3 * plane }, (_, i) => rgb[3 * (i % plane) + Math.floor(i / plane)]! / 255);
   const folder = await mkdtemp(join(tmpdir(), "kinema-picture-"));
+  const discard = temporary(folder);
   try {
     const input = join(folder, basename(path));
     await writeFile(input, writeSafetensors({ image: { dtype: "F32", shape: [1, 3, height, width], data } }));
     return await work(input);
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    discard();
   }
 }
 

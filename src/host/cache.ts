@@ -1,10 +1,10 @@
 import { randomBytes } from "node:crypto";
-import { accessSync, constants, existsSync, lstatSync, mkdirSync, rmSync } from "node:fs";
+import { accessSync, constants, existsSync, lstatSync, mkdirSync } from "node:fs";
 import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { fail, KinemaError } from "../core/fail.ts";
-import { atExit } from "./exit.ts";
+import { temporary } from "./exit.ts";
 
 const STALE_MS = 3600_000;
 
@@ -60,20 +60,19 @@ export async function unpackOnce(
   if (existsSync(target)) return target;
   onFirst?.(`unpacking ${key} into ${cache} (once)`);
   await removeStale(cache);
-  const temporary = join(cache, `${key}.tmp-${randomBytes(6).toString("hex")}`);
-  const forget = atExit(() => rmSync(temporary, { recursive: true, force: true }));
+  const own = join(cache, `${key}.tmp-${randomBytes(6).toString("hex")}`);
+  const discard = temporary(own);
   try {
-    await mkdir(temporary, { mode: 0o700 });
-    await fill(temporary);
-    await rename(temporary, target);
+    await mkdir(own, { mode: 0o700 });
+    await fill(own);
+    await rename(own, target);
   } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
     if (existsSync(target)) return target; // another process was faster
     if (error instanceof KinemaError) throw error;
     const reason = error instanceof Error ? error.message : String(error);
     fail("no-webgpu", `cannot unpack ${key} into ${cache}: ${reason}; free space or set KINEMA_CACHE`, {}, error);
   } finally {
-    forget();
+    discard();
   }
   return target;
 }

@@ -1,3 +1,5 @@
+import { rmSync } from "node:fs";
+
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 const actions = new Set<() => void>();
 
@@ -12,6 +14,19 @@ export function atExit(action: () => void): () => boolean {
     const there = actions.delete(action);
     if (there && actions.size === 0) unlisten();
     return there;
+  };
+}
+
+/**
+ * A file or folder, there or not yet, that is in nobody's way once the work with it is over: it is removed when the returned function is called, or when this process
+ * ends before that, as {@link atExit} says. What was renamed meanwhile stays.
+ */
+export function temporary(path: string): () => void {
+  const remove = () => rmSync(path, { recursive: true, force: true });
+  const forget = atExit(remove);
+  return () => {
+    forget();
+    remove();
   };
 }
 

@@ -1,5 +1,6 @@
 // `kinema augment`: a store's video changed in its codes.
 import { existsSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { quantiserHash, storeDescription } from "../../src/compressor.ts";
 import { fileSource } from "../../src/host/file_source.ts";
@@ -8,14 +9,15 @@ import { type CodesTrack, createStore, openStore } from "../../src/store/index.t
 import { openCheckpoint } from "../../src/weights/checkpoint.ts";
 import { augmenterFile } from "../augmenter_file.ts";
 import { madeCodes } from "../store/made.ts";
-import { expectRefusal, kinema, ROOT } from "./kinema.ts";
+import { expectRefusal, kinema, ROOT, start } from "./kinema.ts";
 import { Workspace } from "./workspace.ts";
 
 const files = new Workspace();
 afterAll(() => files.remove());
 
 const STEPS = 35; // more than are read at a time, and an odd number
-const [film, empty] = [files.path("film.kvc"), files.path("empty.kvc")];
+const LONG = 4000; // takes half a minute
+const [film, long, empty] = [files.path("film.kvc"), files.path("long.kvc"), files.path("empty.kvc")];
 let weights = "";
 let codes = new Uint8Array();
 
@@ -23,9 +25,10 @@ beforeAll(async () => {
   const compressor = await openCheckpoint(await fileSource(`${ROOT}weights/kinema-compressor-192.safetensors`));
   const description = await storeDescription(compressor, { size: 64, fps: 25, source: "film.mp4" });
   codes = madeCodes(description.tracks[0] as CodesTrack, STEPS, 6) as Uint8Array<ArrayBuffer>;
-  for (const path of [film, empty]) {
+  const filled = { [film]: codes, [long]: madeCodes(description.tracks[0] as CodesTrack, LONG, 6), [empty]: null };
+  for (const [path, held] of Object.entries(filled)) {
     const writer = await createStore(await nodeStoreFile(path, { create: "new" }), description);
-    if (path === film) await writer.append(codes);
+    if (held) await writer.append(held);
     await writer.close();
   }
   const shape = { steps: 2, sites: 16, latent: 16, half: 8, heads: 2, layers: 1, hidden: 12 };
@@ -53,6 +56,25 @@ describe("kinema augment", () => {
     const out = files.path("refused.kvc");
     await expectRefusal(["augment", film, out, ...flags], message);
     expect(existsSync(out)).toBe(false);
+  });
+
+  it.each([
+    ["Ctrl-C", 1, /^kinema: stopped by SIGINT\n$/],
+    ["Ctrl-C twice, which ends it at once,", 2, /^(kinema: stopped by SIGINT\n)?$/],
+  ])("%s leaves no file", { timeout: 60_000 }, async (_, times, said) => {
+    const out = files.path(`broken_off_${times}.kvc`);
+    const { child, ended } = start(["augment", long, out, "--flip", "--weights", weights]);
+    for (const end = performance.now() + 30_000; performance.now() < end && !existsSync(out); ) await sleep(20);
+    await sleep(2000); // until windows go through the network
+    expect([existsSync(out), child.exitCode]).toEqual([true, null]);
+    for (let i = 0; i < times; i++) {
+      child.kill("SIGINT");
+      await sleep(5); // one signal is not merged into the other
+    }
+    const { code, stdout, stderr } = await ended;
+    expect([code, stdout]).toEqual([130, ""]);
+    expect(stderr).toMatch(said);
+    expect([out, `${out}.lock`].map((path) => existsSync(path))).toEqual([false, false]);
   });
 
   it("kinema inspect tells its network", async () => {
