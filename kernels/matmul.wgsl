@@ -300,9 +300,11 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: v
             if (REFLECT) {
               let far = vec2i(params.in_width, params.in_height) - 1;
               p = far - abs(far - abs(p));
+              at[r] = base[r] + u32(p.y * params.in_width + p.x) * params.in4;
+            } else {
+              inside[r] = all((p >= vec2i()) & (p < vec2i(params.in_width, params.in_height)));
+              at[r] = base[r] + select(0u, u32(p.y * params.in_width + p.x) * params.in4, inside[r]);
             }
-            inside[r] = all((p >= vec2i()) & (p < vec2i(params.in_width, params.in_height)));
-            at[r] = base[r] + select(0u, u32(p.y * params.in_width + p.x) * params.in4, inside[r]);
           }
           if (LOAD == VOLUME) {
             let line = tap / params.kernel_width;
@@ -344,7 +346,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) n: v
           }
         }
       }
-      if (LOAD == WINDOW) { a[r] = select(Four(), a[r], inside[r]); }
+      if ((LOAD == WINDOW) & !REFLECT) { a[r] = select(Four(), a[r], inside[r]); }
       if (LOAD == VOLUME) { a[r] = select(Four(), a[r], inside[r]); }
     }
     for (var c = 0u; c < COLS; c++) { // unroll
