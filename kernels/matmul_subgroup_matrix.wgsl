@@ -13,23 +13,30 @@ enable chromium_experimental_subgroup_matrix;
 diagnostic(off, chromium.subgroup_matrix_uniformity);
 
 struct Params {
-  rows: u32,           // output rows: frames * out_height * out_width
+  rows: u32,           // output rows: frames * out_height * out_width; of a phase
   out4: u32,           // output channels / 4
   in4: u32,            // input channels / 4
   blocks: u32,         // fours of channels over all taps
   kernel_width: u32,
+  kernel_height: u32,
+  stride_frames: u32,
   stride_height: u32,
   stride_width: u32,
+  pad_front: i32,
   pad_top: i32,
   pad_left: i32,
   in_height: i32,
   in_width: i32,
-  out_height: u32,
+  out_height: u32,     // of a phase
   out_width: u32,
+  phases: u32,         // 1, or the product of the strides
+  offset_frames: u32,
+  offset_height: u32,
+  offset_width: u32,
   next: u32,           // channels taken from the next frame
   past: u32,           // channels taken from the frame before
   frame_rows: u32,     // rows in a frame
-  frames: u32,         // frames in a clip
+  frames: u32,         // frames in a clip; of x where the window has a time axis
   state4: u32,         // state channels / 4
   skip: u32,           // rows of x before the first that is read
   lead: u32,           // rows of y in front of each frame's
@@ -38,10 +45,10 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read_write> x: array<vec4f>;      // [frames * in_height * in_width, in4]
-@group(0) @binding(1) var<storage, read> w: array<vec4f>;            // [out4, blocks, 4], a column per input channel; f16 too
-@group(0) @binding(2) var<storage, read> bias: array<vec4f>;         // [out4]
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;      // [rows, out4]; holds the residual before, if RESIDUAL; if LEAD, [frames, lead + frame_rows, out4]
-@group(0) @binding(4) var<storage, read_write> state: array<vec4f>;  // [frame_rows, state4]; only where CARRY or LOAD is STREAM
+@group(0) @binding(1) var<storage, read> w: array<vec4f>;            // [phases, out4, blocks, 4], a column per input channel; f16 too
+@group(0) @binding(2) var<storage, read> bias: array<vec4f>;         // [phases, out4]
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;      // [rows, out4]; holds the residual before, if RESIDUAL; if LEAD, [frames, lead + frame_rows, out4]; if PHASES, the rows of all phases in frame, row, column order
+@group(0) @binding(4) var<storage, read_write> state: array<vec4f>;  // [frame_rows, state4]; only where CARRY, PAST or LOAD is STREAM
 @group(0) @binding(5) var<uniform> params: Params;
 
 // Where a row's channels are loaded from: see matmul.wgsl.
@@ -49,8 +56,12 @@ const SAME = 0u;
 const WINDOW = 1u;
 const CLIP = 2u;
 const STREAM = 3u;
+const VOLUME = 4u;
 
 const LOAD = 0u;
+const REFLECT = false;   // beyond the frame's edges a window sees the frame mirrored at its border pixels, not zeros
+const PAST = false;      // the frame in front of x's first is `state`, not zeros
+const PHASES = false;    // a transposed convolution: see matmul.wgsl
 const RESIDUAL = false;  // y += what y held
 const CARRY = false;     // keep the first channels of the residual's last frame in `state` for the next call
 const LEAD = false;      // y is a token tensor: rows of a frame stand behind `lead` others
@@ -96,11 +107,38 @@ var<workgroup> xs: array<Component, TILE_ROWS * X_PITCH>;
 var<workgroup> ws: array<Component, DEEP * 4u * W_PITCH>;
 var<workgroup> sums: array<f32, SUBGROUPS * M * N>;
 
+fn strides() -> vec3u {
+  return vec3u(params.stride_width, params.stride_height, params.stride_frames);
+}
+
+// Where a phase stands among the strides.
+fn inner(phase: u32) -> vec3u {
+  let s = strides();
+  return vec3u(phase, phase / s.x, phase / (s.x * s.y)) % s;
+}
+
+// The place of a row's results in y, in fours of channels.
+fn place_of(row: u32, phase: u32) -> u32 {
+  var stored = row;
+  if (LEAD) { stored += (row / params.frame_rows + 1u) * params.lead; }
+  if (PHASES) {
+    let line = row / params.out_width;
+    let p = vec3u(row % params.out_width, line % params.out_height, line / params.out_height) * strides() + inner(phase);
+    stored = (p.z * params.out_height * params.stride_height + p.y) * params.out_width * params.stride_width + p.x;
+  }
+  return stored * params.out4;
+}
+
+// A position in a frame, of one in it or beyond its edges.
+fn mirrored(p: vec2i) -> vec2i {
+  let far = vec2i(params.in_width, params.in_height) - 1;
+  return far - abs(far - abs(p));
+}
+
 // Keeps four channels of a row, whose products sum to `products`.
-fn finish(row: u32, col: u32, products: vec4f) {
-  var place = row * params.out4 + col;
-  if (LEAD) { place += (row / params.frame_rows + 1u) * params.lead * params.out4; }
-  var s = products + bias[col];
+fn finish(row: u32, col: u32, phase: u32, products: vec4f) {
+  let place = place_of(row, phase) + col;
+  var s = products + bias[phase * params.out4 + col];
   if (RESIDUAL) {
     let before = y[place];
     s += before;
@@ -131,8 +169,15 @@ fn finish(row: u32, col: u32, products: vec4f) {
 fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) n: vec3u) {
   let group = id.y * n.x + id.x;
   let col_tiles = (params.out4 * 4u + TILE_COLS - 1u) / TILE_COLS;
-  let first_row = group / col_tiles * TILE_ROWS;
+  var first_row = group / col_tiles * TILE_ROWS;
   let first_col = group % col_tiles * (TILE_COLS / 4u);
+  var phase = 0u;
+  if (PHASES) {
+    // A phase has whole tiles.
+    let span = (params.rows + TILE_ROWS - 1u) / TILE_ROWS * TILE_ROWS;
+    phase = first_row / span;
+    first_row = select(params.rows, first_row % span, phase < params.phases);
+  }
   if (first_row >= params.rows) { return; }
   let subgroup = thread / SUBGROUP;
   let lane = thread % SUBGROUP;
@@ -144,7 +189,7 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) id:
   let x_four = thread % DEEP;
   var base: array<u32, X_PARTS>; // registers
   var kept: array<u32, X_PARTS>; // registers
-  var corner: array<vec2i, X_PARTS>; // registers
+  var corner: array<vec3i, X_PARTS>; // registers
   var has_next: array<bool, X_PARTS>; // registers
   var has_past: array<bool, X_PARTS>; // registers
   for (var i = 0u; i < X_PARTS; i++) { // unroll
@@ -152,9 +197,19 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) id:
     base[i] = (row + params.skip) * params.in4;
     if (LOAD == WINDOW) {
       let line = row / params.out_width;
-      let at = vec2u(row % params.out_width, line % params.out_height) * vec2u(params.stride_width, params.stride_height);
-      corner[i] = vec2i(at) - vec2i(params.pad_left, params.pad_top);
+      let at = vec3u(row % params.out_width, line % params.out_height, 0u) * strides();
+      corner[i] = vec3i(at) - vec3i(params.pad_left, params.pad_top, 0);
       base[i] = (line / params.out_height * u32(params.in_height * params.in_width) + params.skip) * params.in4;
+    }
+    if (LOAD == VOLUME) {
+      let line = row / params.out_width;
+      var at = vec3u(row % params.out_width, line % params.out_height, line / params.out_height);
+      if (PHASES) {
+        at += (inner(phase) + vec3u(params.offset_width, params.offset_height, params.offset_frames)) / strides();
+      } else {
+        at *= strides();
+      }
+      corner[i] = vec3i(at) - vec3i(params.pad_left, params.pad_top, params.pad_front);
     }
     if (LOAD == CLIP) {
       let t = row / params.frame_rows % params.frames;
@@ -168,7 +223,8 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) id:
   let w_col = thread / (DEEP * 4u);
   var panel: array<u32, W_PARTS>; // registers
   for (var i = 0u; i < W_PARTS; i++) { // unroll
-    panel[i] = min(first_col + w_col + i * W_STEP, params.out4 - 1u) * params.blocks * 4u;
+    let col = min(first_col + w_col + i * W_STEP, params.out4 - 1u);
+    panel[i] = (phase * params.out4 + col) * params.blocks * 4u;
   }
 
   var acc: array<Result, TILE>; // registers
@@ -190,10 +246,32 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) id:
       let k = four % params.in4;
       let step = vec2i(vec2u(tap % params.kernel_width, tap / params.kernel_width));
       for (var i = 0u; i < X_PARTS; i++) { // unroll
-        let p = corner[i] + step;
+        var p = corner[i].xy + step;
+        if (REFLECT) { p = mirrored(p); }
         let inside = all((p >= vec2i()) & (p < vec2i(params.in_width, params.in_height)));
         let at = base[i] + select(0u, u32(p.y * params.in_width + p.x) * params.in4, inside);
         fetched[i] = select(Four(), Four(x[at + k]), inside & counts);
+      }
+    }
+    if (LOAD == VOLUME) {
+      let tap = four / params.in4;
+      let k = four % params.in4;
+      let line = tap / params.kernel_width;
+      let step = vec3i(vec3u(tap % params.kernel_width, line % params.kernel_height, line / params.kernel_height));
+      for (var i = 0u; i < X_PARTS; i++) { // unroll
+        var p = corner[i] + step;
+        if (REFLECT) { p = vec3i(mirrored(p.xy), p.z); }
+        let early = p.z < 0;
+        if (PAST) { p.z = max(p.z, 0); }
+        let inside = all((p >= vec3i()) & (p < vec3i(params.in_width, params.in_height, i32(params.frames))));
+        let at = select(0u, u32((p.z * params.in_height + p.y) * params.in_width + p.x) * params.in4, inside) + k;
+        var value = vec4f();
+        if (PAST) {
+          if (early) { value = state[at]; } else { value = x[at]; }
+        } else {
+          value = x[at];
+        }
+        fetched[i] = select(Four(), Four(value), inside & counts);
       }
     }
     if (LOAD == CLIP) {
@@ -265,7 +343,7 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) id:
         let col = first_col + (sub_col + c * N) / 4u + i % (N / 4u);
         let at = own + i * 4u;
         if ((row < params.rows) & (col < params.out4)) {
-          finish(row, col, vec4f(sums[at], sums[at + 1u], sums[at + 2u], sums[at + 3u]));
+          finish(row, col, phase, vec4f(sums[at], sums[at + 1u], sums[at + 2u], sums[at + 3u]));
         }
       }
       workgroupBarrier();

@@ -9,23 +9,30 @@
 // Loads, stores and the order of a sum are those of matmul.wgsl; the bodies agree bit for bit where a compiler treats them alike.
 
 struct Params {
-  rows: u32,           // output rows: frames * out_height * out_width
+  rows: u32,           // output rows: frames * out_height * out_width; of a phase
   out4: u32,           // output channels / 4
   in4: u32,            // input channels / 4
   blocks: u32,         // fours of channels over all taps
   kernel_width: u32,
+  kernel_height: u32,
+  stride_frames: u32,
   stride_height: u32,
   stride_width: u32,
+  pad_front: i32,
   pad_top: i32,
   pad_left: i32,
   in_height: i32,
   in_width: i32,
-  out_height: u32,
+  out_height: u32,     // of a phase
   out_width: u32,
+  phases: u32,         // 1, or the product of the strides
+  offset_frames: u32,
+  offset_height: u32,
+  offset_width: u32,
   next: u32,           // channels taken from the next frame
   past: u32,           // channels taken from the frame before
   frame_rows: u32,     // rows in a frame
-  frames: u32,         // frames in a clip
+  frames: u32,         // frames in a clip; of x where the window has a time axis
   state4: u32,         // state channels / 4
   skip: u32,           // rows of x before the first that is read
   lead: u32,           // rows of y in front of each frame's
@@ -34,10 +41,10 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read_write> x: array<vec4f>;      // [frames * in_height * in_width, in4]
-@group(0) @binding(1) var<storage, read> w: array<vec4f>;            // [out4, blocks, 4], a column per input channel; f16 too; if INT8, [out4, 1 + blocks, 4]
-@group(0) @binding(2) var<storage, read> bias: array<vec4f>;         // [out4]
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;      // [rows, out4]; holds the residual before, if RESIDUAL; if LEAD, [frames, lead + frame_rows, out4]
-@group(0) @binding(4) var<storage, read_write> state: array<vec4f>;  // [frame_rows, state4]; only where CARRY or LOAD is STREAM
+@group(0) @binding(1) var<storage, read> w: array<vec4f>;            // [phases, out4, blocks, 4], a column per input channel; f16 too; if INT8, [phases, out4, 1 + blocks, 4]
+@group(0) @binding(2) var<storage, read> bias: array<vec4f>;         // [phases, out4]
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;      // [rows, out4]; holds the residual before, if RESIDUAL; if LEAD, [frames, lead + frame_rows, out4]; if PHASES, the rows of all phases in frame, row, column order
+@group(0) @binding(4) var<storage, read_write> state: array<vec4f>;  // [frame_rows, state4]; only where CARRY, PAST or LOAD is STREAM
 @group(0) @binding(5) var<uniform> params: Params;
 
 // Where a row's channels are loaded from: see matmul.wgsl.
@@ -45,8 +52,12 @@ const SAME = 0u;
 const WINDOW = 1u;
 const CLIP = 2u;
 const STREAM = 3u;
+const VOLUME = 4u;
 
 const LOAD = 0u;
+const REFLECT = false;   // beyond the frame's edges a window sees the frame mirrored at its border pixels, not zeros
+const PAST = false;      // the frame in front of x's first is `state`, not zeros
+const PHASES = false;    // a transposed convolution: see matmul.wgsl
 const RESIDUAL = false;  // y += what y held
 const CARRY = false;     // keep the first channels of the residual's last frame in `state` for the next call
 const LEAD = false;      // y is a token tensor: rows of a frame stand behind `lead` others
@@ -92,23 +103,40 @@ fn raised(bytes: u32) -> vec4f {
 fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) n: vec3u) {
   let group = id.y * n.x + id.x;
   let col_tiles = (params.out4 + TILE_COLS - 1u) / TILE_COLS;
-  let first_row = group / col_tiles * TILE_ROWS;
+  var first_row = group / col_tiles * TILE_ROWS;
   let first_col = group % col_tiles * TILE_COLS;
+  var phase = 0u;
+  if (PHASES) {
+    // A phase has whole tiles.
+    let span = (params.rows + TILE_ROWS - 1u) / TILE_ROWS * TILE_ROWS;
+    phase = first_row / span;
+    first_row = select(params.rows, first_row % span, phase < params.phases);
+  }
   if (first_row >= params.rows) { return; }
+  // Where the phase stands among the strides.
+  let strides = vec3u(params.stride_width, params.stride_height, params.stride_frames);
+  let inner = vec3u(phase, phase / strides.x, phase / (strides.x * strides.y)) % strides;
   let across = thread % ACROSS;
   let down = thread / ACROSS;
 
   var acc: array<vec4f, TILE>; // registers
+  var place: array<u32, ROWS>; // registers
   for (var r = 0u; r < ROWS; r++) { // unroll
     let row = first_row + down + r * DOWN;
-    var place = row * params.out4;
-    if (LEAD) { place += (row / params.frame_rows + 1u) * params.lead * params.out4; }
+    place[r] = row * params.out4;
+    if (LEAD) { place[r] += (row / params.frame_rows + 1u) * params.lead * params.out4; }
+    if (PHASES) {
+      let line = row / params.out_width;
+      let p = vec3u(row % params.out_width, line % params.out_height, line / params.out_height) * strides + inner;
+      let size = vec2u(params.out_width, params.out_height) * strides.xy;
+      place[r] = ((p.z * size.y + p.y) * size.x + p.x) * params.out4;
+    }
     for (var c = 0u; c < COLS; c++) { // unroll
       let col = first_col + across + c * ACROSS;
       if ((row < params.rows) & (col < params.out4)) {
-        acc[r * COLS + c] = bias[col];
+        acc[r * COLS + c] = bias[phase * params.out4 + col];
         if (RESIDUAL) {
-          let before = y[place + col];
+          let before = y[place[r] + col];
           acc[r * COLS + c] += before;
           if (CARRY) {
             let others = params.rows - params.frame_rows;
@@ -124,7 +152,7 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) id:
   let x_block = thread % DEEP;
   var base: array<u32, X_PARTS>; // registers
   var kept: array<u32, X_PARTS>; // registers
-  var corner: array<vec2i, X_PARTS>; // registers
+  var corner: array<vec3i, X_PARTS>; // registers
   var has_next: array<bool, X_PARTS>; // registers
   var has_past: array<bool, X_PARTS>; // registers
   for (var i = 0u; i < X_PARTS; i++) { // unroll
@@ -132,9 +160,19 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) id:
     base[i] = (row + params.skip) * params.in4;
     if (LOAD == WINDOW) {
       let line = row / params.out_width;
-      let at = vec2u(row % params.out_width, line % params.out_height) * vec2u(params.stride_width, params.stride_height);
-      corner[i] = vec2i(at) - vec2i(params.pad_left, params.pad_top);
+      let at = vec3u(row % params.out_width, line % params.out_height, 0u) * strides;
+      corner[i] = vec3i(at) - vec3i(params.pad_left, params.pad_top, 0);
       base[i] = (line / params.out_height * u32(params.in_height * params.in_width) + params.skip) * params.in4;
+    }
+    if (LOAD == VOLUME) {
+      let line = row / params.out_width;
+      var at = vec3u(row % params.out_width, line % params.out_height, line / params.out_height);
+      if (PHASES) {
+        at += (inner + vec3u(params.offset_width, params.offset_height, params.offset_frames)) / strides;
+      } else {
+        at *= strides;
+      }
+      corner[i] = vec3i(at) - vec3i(params.pad_left, params.pad_top, params.pad_front);
     }
     if (LOAD == CLIP) {
       let t = row / params.frame_rows % params.frames;
@@ -150,9 +188,10 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) id:
   var scale: array<vec4f, W_PARTS>; // registers
   for (var i = 0u; i < W_PARTS; i++) { // unroll
     let col = min(first_col + w_col + i * W_STEP, params.out4 - 1u);
-    panel[i] = col * params.blocks * 4u;
+    let group_of_four = phase * params.out4 + col;
+    panel[i] = group_of_four * params.blocks * 4u;
     if (INT8) {
-      panel[i] += (col + 1u) * 4u;
+      panel[i] += (group_of_four + 1u) * 4u;
       for (var j = 0u; j < 4u; j++) { // unroll
         scale[i][j] = bitcast<f32>(w[panel[i] - 4u + j][0]);
       }
@@ -177,10 +216,38 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) id:
       let k = four % params.in4;
       let step = vec2i(vec2u(tap % params.kernel_width, tap / params.kernel_width));
       for (var i = 0u; i < X_PARTS; i++) { // unroll
-        let p = corner[i] + step;
+        var p = corner[i].xy + step;
+        if (REFLECT) {
+          let far = vec2i(params.in_width, params.in_height) - 1;
+          p = far - abs(far - abs(p));
+        }
         let inside = all((p >= vec2i()) & (p < vec2i(params.in_width, params.in_height)));
         let at = base[i] + select(0u, u32(p.y * params.in_width + p.x) * params.in4, inside);
         fetched[i] = select(Four(), Four(x[at + k]), inside & counts);
+      }
+    }
+    if (LOAD == VOLUME) {
+      let tap = four / params.in4;
+      let k = four % params.in4;
+      let line = tap / params.kernel_width;
+      let step = vec3i(vec3u(tap % params.kernel_width, line % params.kernel_height, line / params.kernel_height));
+      for (var i = 0u; i < X_PARTS; i++) { // unroll
+        var p = corner[i] + step;
+        if (REFLECT) {
+          let far = vec2i(params.in_width, params.in_height) - 1;
+          p = vec3i(far - abs(far - abs(p.xy)), p.z);
+        }
+        let early = p.z < 0;
+        if (PAST) { p.z = max(p.z, 0); }
+        let inside = all((p >= vec3i()) & (p < vec3i(params.in_width, params.in_height, i32(params.frames))));
+        let at = select(0u, u32((p.z * params.in_height + p.y) * params.in_width + p.x) * params.in4, inside) + k;
+        var value = vec4f();
+        if (PAST) {
+          if (early) { value = state[at]; } else { value = x[at]; }
+        } else {
+          value = x[at];
+        }
+        fetched[i] = select(Four(), Four(value), inside & counts);
       }
     }
     if (LOAD == CLIP) {
@@ -263,8 +330,6 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) id:
 
   for (var r = 0u; r < ROWS; r++) { // unroll
     let row = first_row + down + r * DOWN;
-    var place = row * params.out4;
-    if (LEAD) { place += (row / params.frame_rows + 1u) * params.lead * params.out4; }
     for (var c = 0u; c < COLS; c++) { // unroll
       let col = first_col + across + c * ACROSS;
       let s = acc[r * COLS + c];
@@ -283,7 +348,7 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) id:
       if (ACTIVATION == GELU_TANH) {
         value = s / (1.0 + exp(min(s * (-1.5957691 - 0.071354816 * s * s), vec4f(80.0))));
       }
-      if ((row < params.rows) & (col < params.out4)) { y[place + col] = value; }
+      if ((row < params.rows) & (col < params.out4)) { y[place[r] + col] = value; }
     }
   }
 }

@@ -52,7 +52,7 @@ export async function tune(
   const work = ({ rows, out4, blocks }: Product) => rows * out4 * blocks;
   for (const { node, dispatch } of plan(graph, caps).steps) {
     const product = productOf(dispatch);
-    if (!product || product.load === "OTHER") continue;
+    if (!product) continue;
     const before = largest.get(classOf(product));
     if (!before || work(product) > work(before.product)) largest.set(classOf(product), { node, product });
   }

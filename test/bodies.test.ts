@@ -39,9 +39,9 @@ const SHAPES: readonly MatrixShape[] = [
   { component: "f32", m: 8, n: 8, k: 8 },
 ];
 
-/** Cases of the family that the bodies with a load side of their own can compute. */
+/** Cases of the family. */
 const family = TESTED.filter(({ graph }) =>
-  plan(graph, CAPS).steps.some(({ dispatch }) => (productOf(dispatch)?.load ?? "OTHER") !== "OTHER"),
+  plan(graph, CAPS).steps.some(({ dispatch }) => productOf(dispatch) !== null),
 );
 const caseOf = (title: string): OpCase => family.find(({ graph }) => graph.name === title)!;
 
@@ -142,6 +142,9 @@ describe("subgroup matrices, emulated", () => {
     "conv2d 3x3 pad 1,1,1,1 [2, 5, 7, 6] -> 9 relu",
     "conv2d 1x1 shift both 3 [4, 3, 2, 25] -> 18 linear",
     "conv2d 4x4 s4 frames 0 to 3 of [3, 8, 12, 3] -> 18, behind 1 rows",
+    "conv3d 2x4x4 s 1,2,2 pad 1,1,1 to 0,1,1 reflect [3, 6, 8, 5] -> 9",
+    "conv3d 3x3x3 pad 1,1,1 stream [2, 4, 3, 5] -> 6",
+    "convTranspose 3x5x2 s 2,3,1 cut 0,1,1 [3, 4, 2, 5] -> 6",
   ];
   it.each(cases)("%s", { timeout: SLOW }, async (title) => {
     const opCase = caseOf(title);
@@ -220,13 +223,12 @@ describe("every body, compiled", () => {
 });
 
 describe("the choice of a body", () => {
-  const large: Product = { load: "WINDOW", rows: 25088, out4: 64, blocks: 576, form: "f32" };
+  const large: Product = { load: "WINDOW", rows: 25088, phases: 1, out4: 64, blocks: 576, form: "f32" };
   const matrices = { matrices: SHAPES, subgroupSize: 32 };
 
   it("leaves workgroup memory alone where it is emulated, and takes large tiles where there is much to do", () => {
     expect(chooseBody(large, { ...CAPS, kind: "cpu" })).toBe("registers");
     expect(chooseBody(large, CAPS)).toBe("tile 128x64");
-    expect(chooseBody({ ...large, load: "OTHER" }, CAPS)).toBe("registers");
     // A 7x7 stage of one frame, and a classifier: tiles would leave most of a GPU idle.
     expect(chooseBody({ ...large, rows: 49, out4: 128 }, CAPS)).toBe("tile 16x64");
     expect(chooseBody({ ...large, rows: 8, out4: 100 }, CAPS)).toBe("registers 1x4");
@@ -262,7 +264,7 @@ describe("the choice of a body", () => {
     const weights = unit(g, "u", { out: 72, input: 33, kernel: 1, linear: true, batchNorm: false, bias: true });
     g.apply(matmul, "product", { x: g.input("x", tensor(300, 33)), ...weights }, { out: 72, activation: LINEAR });
     const graph = g.build();
-    const product = { load: "SAME", rows: 300, out4: 18, blocks: 9 };
+    const product = { load: "SAME", rows: 300, phases: 1, out4: 18, blocks: 9 };
     for (const form of ["f32", "native", "unpacked", "arithmetic", "int8"] as const)
       for (const body of ["registers", "tile 32x64"] as const) {
         const caps: Caps = { ...CAPS, weights: form };

@@ -122,7 +122,7 @@ describe("tune", () => {
   });
 
   it("offers a CPU no workgroup memory, and a GPU no tile that would be mostly empty", () => {
-    const product: Product = { load: "SAME", rows: 20, out4: 9, blocks: 2, form: "f32" };
+    const product: Product = { load: "SAME", rows: 20, phases: 1, out4: 9, blocks: 2, form: "f32" };
     const caps = { f16: false, subgroups: false, timestamps: false };
     const names = (kind: "cpu" | "gpu", rows: number) => candidates({ ...product, rows }, { ...caps, kind });
     expect(names("cpu", 4096).every((name: BodyName) => name.startsWith("registers"))).toBe(true);

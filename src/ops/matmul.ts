@@ -121,6 +121,9 @@ export function matmulDispatch(v: MatmulValues, activation: Activation, gather: 
     RESIDUAL: v.residual !== undefined,
     CARRY: v.carry !== undefined,
     LEAD: (gather.lead ?? 0) > 0,
+    REFLECT: window?.edge === "reflect",
+    PAST: gather.load === "VOLUME" && v.past !== undefined,
+    PHASES: offset !== undefined,
     ACTIVATION: "gelu" in activation ? (activation.gelu === "erf" ? GELU : GELU_TANH) : CLAMP,
   };
   const packed = { UNPACKED: form === "unpacked", INT8: form === "int8" };
@@ -157,16 +160,14 @@ export function matmulDispatch(v: MatmulValues, activation: Activation, gather: 
     high: clamp.high,
   };
   const bind = { x: v.x, w: v.w, bias: v.bias, y: v.y, state: v.past ?? v.carry ?? null };
-  const plain = gather.load !== "VOLUME" && offset === undefined && window?.edge !== "reflect";
-  const load = plain ? (gather.load as Exclude<Gather["load"], "VOLUME">) : "OTHER";
-  const product = { load, rows: count, out4, blocks: gather.blocks, form } as const;
+  const product = { load: gather.load, rows: count, phases, out4, blocks: gather.blocks, form };
   const body: Body = BODIES[chooseBody(product, caps)];
-  if (body.kernel === "tile" && load !== "OTHER") {
+  if (body.kernel === "tile") {
     const { matmulTile } = kernels;
     return dispatch(matmulTile, {
       consts: {
         ...consts,
-        LOAD: matmulTile.consts[load],
+        LOAD: matmulTile.consts[gather.load],
         ...packed,
         HALVES: form === "arithmetic",
         ...body.tile,
@@ -179,10 +180,10 @@ export function matmulDispatch(v: MatmulValues, activation: Activation, gather: 
     });
   }
   const matrix = body.kernel === "matrix" ? matrixTile(body.extent, form, caps) : null;
-  if (body.kernel === "matrix" && matrix && load !== "OTHER") {
+  if (body.kernel === "matrix" && matrix) {
     const { matmulSubgroupMatrix } = kernels;
     return dispatch(matmulSubgroupMatrix, {
-      consts: { ...consts, LOAD: matmulSubgroupMatrix.consts[load], ...matrix.consts },
+      consts: { ...consts, LOAD: matmulSubgroupMatrix.consts[gather.load], ...matrix.consts },
       params: only(matmulSubgroupMatrix, params),
       bind,
       groups: flat(workgroups(product, body.extent), 1),
@@ -202,9 +203,6 @@ export function matmulDispatch(v: MatmulValues, activation: Activation, gather: 
     consts: {
       ...consts,
       LOAD: kernels.matmul.consts[gather.load],
-      REFLECT: window?.edge === "reflect",
-      PAST: gather.load === "VOLUME" && v.past !== undefined,
-      PHASES: offset !== undefined,
       ...packed,
       CHAINED: caps.kind === "gpu" && form !== "arithmetic",
       QUAD,

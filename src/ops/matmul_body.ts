@@ -4,11 +4,15 @@ import type { Dispatch } from "../core/kernel.ts";
 import type { Caps, MatrixShape } from "../core/op.ts";
 import * as kernels from "../kernels.gen.ts";
 
+const LOADS = ["SAME", "WINDOW", "CLIP", "STREAM", "VOLUME"] as const;
+
 /** A product, as far as choosing a kernel for it goes. */
 export interface Product {
-  /** Where rows come from; `OTHER`: a load that only the register body has. */
-  readonly load: "SAME" | "WINDOW" | "CLIP" | "STREAM" | "OTHER";
+  /** Where rows come from. */
+  readonly load: (typeof LOADS)[number];
+  /** Of a phase: 1, but in a transposed convolution, whose phases are products of their own. */
   readonly rows: number;
+  readonly phases: number;
   /** Output channels / 4. */
   readonly out4: number;
   /** Fours of channels of a sum. */
@@ -56,8 +60,8 @@ export const BODIES = {
 export type BodyName = keyof typeof BODIES;
 
 /** Workgroups that a tile makes of a product. */
-export function workgroups({ rows, out4 }: Pick<Product, "rows" | "out4">, [down, across]: Extent): number {
-  return Math.ceil(rows / down) * Math.ceil((4 * out4) / across);
+export function workgroups({ rows, phases, out4 }: Product, [down, across]: Extent): number {
+  return phases * Math.ceil(rows / down) * Math.ceil((4 * out4) / across);
 }
 
 export const tileExtent = ({ ROWS, COLS, ACROSS, WG }: Tile): Extent => [ROWS * (WG / ACROSS), 4 * COLS * ACROSS];
@@ -103,8 +107,7 @@ export function matrixTile(extent: Extent, form: WeightForm, caps: Caps) {
 export function bodiesFor(product: Product, caps: Caps): BodyName[] {
   return (Object.keys(BODIES) as BodyName[]).filter((name) => {
     const body: Body = BODIES[name];
-    if (body.kernel === "registers") return true;
-    return product.load !== "OTHER" && (body.kernel === "tile" || matrixTile(body.extent, product.form, caps) !== null);
+    return body.kernel !== "matrix" || matrixTile(body.extent, product.form, caps) !== null;
   });
 }
 
@@ -129,7 +132,7 @@ const ENOUGH = { "tile 128x32": 32, "tile 128x64": 128, "tile 32x64": 24, "tile 
  * Matrices are never guessed: hardware that has them may be slower with them.
  */
 function guess(product: Product, caps: Caps): BodyName {
-  if (caps.kind === "cpu" || product.load === "OTHER" || product.rows < 8 || product.out4 < 6) return "registers";
+  if (caps.kind === "cpu" || product.rows < 8 || product.out4 < 6) return "registers";
   const tiles = (Object.keys(ENOUGH) as (keyof typeof ENOUGH)[]).filter(
     (name) => name !== "tile 128x32" || product.out4 <= 8,
   );
@@ -144,18 +147,22 @@ export function chooseBody(product: Product, caps: Caps): BodyName {
 }
 
 /** Products of a class are near in all extents, so that one of them speaks for all: `WINDOW 2^13 x 2^9 x 2^6 f32`. */
-export function classOf({ load, rows, out4, blocks, form }: Product): string {
+export function classOf({ load, rows, phases, out4, blocks, form }: Product): string {
   const size = (n: number) => `2^${Math.round(Math.log2(n))}`;
-  return `${load} ${size(rows)} x ${size(4 * blocks)} x ${size(4 * out4)} ${form}`;
+  return `${load} ${size(phases * rows)} x ${size(4 * blocks)} x ${size(4 * out4)} ${form}`;
 }
-
-const LOADS = ["SAME", "WINDOW", "CLIP", "STREAM"] as const;
 
 /** The product that a dispatch computes in registers or tiles; null if it is of another kernel. */
 export function productOf({ kernel, consts, params, kept }: Dispatch): Product | null {
   if (kernel !== kernels.matmul && kernel !== kernels.matmulTile) return null;
-  const plain = !consts.REFLECT && !consts.PHASES;
-  const load = LOADS.find((name) => plain && consts.LOAD === kernel.consts[name]) ?? "OTHER";
+  const load = LOADS.find((name) => consts.LOAD === kernel.consts[name])!;
   const of = (name: string) => params[name] as number;
-  return { load, rows: of("rows"), out4: of("out4"), blocks: of("blocks"), form: kept?.w?.form ?? "f32" };
+  return {
+    load,
+    rows: of("rows"),
+    phases: of("phases"),
+    out4: of("out4"),
+    blocks: of("blocks"),
+    form: kept?.w?.form ?? "f32",
+  };
 }
