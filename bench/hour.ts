@@ -134,7 +134,7 @@ try {
 /** Encodes what the store lacks, and looks at the memory while it does. */
 async function record(page: Page, { adapter, description, steps }: Opened) {
   const memoryNow = await memoryOf(page);
-  const writer = await openOutput(out, description);
+  const writer = await openOutput(out, description, steps);
   const from = writer.steps(CODES_TRACK);
   const perStep = framesPerStep(description.tracks[0]!);
   const samples: Memory[] = [];

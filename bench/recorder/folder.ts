@@ -21,12 +21,24 @@ export const pathOf = (name: string): string => `${FOLDER}/${name}`;
 const folder = async (): Promise<FileSystemDirectoryHandle> =>
   (await navigator.storage.getDirectory()).getDirectoryHandle(FOLDER, { create: true });
 
-/** A name that says source, rate and time: "motion-192-20260131-235959.kvc". */
-export function newName(source: string, rate: string, time = new Date()): string {
+/** A name that says source, rate and time, and is none of those taken: "motion-192-20260131-235959.kvc", "motion-192-20260131-235959-2.kvc". */
+export function newName(source: string, rate: string, taken: ReadonlySet<string>, time = new Date()): string {
   const words = source.replace(/\.\w{1,5}$/, "").match(/[\p{L}\p{N}]+/gu) ?? ["video"];
   const two = (value: number) => String(value).padStart(2, "0");
   const day = `${time.getFullYear()}${two(time.getMonth() + 1)}${two(time.getDate())}`;
-  return `${words.join("-")}-${rate}-${day}-${[time.getHours(), time.getMinutes(), time.getSeconds()].map(two).join("")}.kvc`;
+  const second = [time.getHours(), time.getMinutes(), time.getSeconds()].map(two).join("");
+  const name = `${words.join("-")}-${rate}-${day}-${second}`;
+  for (let count = 1; ; count++) {
+    const numbered = count === 1 ? `${name}.kvc` : `${name}-${count}.kvc`;
+    if (!taken.has(numbered)) return numbered;
+  }
+}
+
+/** Names that recordings have. */
+export async function takenNames(): Promise<Set<string>> {
+  const names = new Set<string>();
+  for await (const name of (await folder()).keys()) names.add(name);
+  return names;
 }
 
 /** All recordings, the newest first. Of each, two reads tell what is in it. */

@@ -1,7 +1,7 @@
 // Kinema's recorder: a camera or a video goes into a store of codes; any moment of a store is decoded when it is pointed at.
 import { COMPRESSOR_SIZE, type FrameEncoder, storeDescription } from "../../src/compressor.ts";
 import { decoderFor, encoderFor, theGpu } from "./engine.ts";
-import { listRecordings, newName, recordingFile, removeRecording } from "./folder.ts";
+import { listRecordings, newName, recordingFile, removeRecording, takenNames } from "./folder.ts";
 import { cameraInput, fileInput, type Input } from "./inputs.ts";
 import { showRecordings } from "./list.ts";
 import { Player } from "./player.ts";
@@ -127,7 +127,7 @@ async function recordFrom(from: Input, signal: AbortSignal): Promise<void> {
   const checkpoint = await weightsOf(rate);
   const video = { size: COMPRESSOR_SIZE, fps: from.fps, source: from.name };
   const description = await storeDescription(checkpoint, video);
-  const name = newName(from.name, rate);
+  const name = newName(from.name, rate, await takenNames());
   using encoder = await encoderFor(checkpoint, from);
   close();
   const extent = await store.begin(name, description);

@@ -53,6 +53,7 @@ const calls = {
   async begin(name: string, description: StoreDescription): Promise<Extent> {
     reading = null;
     const file = await opfsFile(pathOf(name), { create: true });
+    const made = file.size === 0; // else it is another recording, which createStore refuses to write over
     try {
       writing = { name, file, writer: await createStore(file, description), size: file.size };
       reading = readingOf(await openStore(file), name);
@@ -60,7 +61,7 @@ const calls = {
     } catch (error) {
       writing = null;
       await file.close();
-      await removeRecording(name);
+      if (made) await removeRecording(name);
       throw error;
     }
   },

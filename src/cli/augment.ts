@@ -1,3 +1,4 @@
+import { stat } from "node:fs/promises";
 import { Augmenter, augmenterOf } from "../augmenter.ts";
 import { codesTrackOf, rateOf, trackOfWeights } from "../compressor.ts";
 import { fail } from "../core/fail.ts";
@@ -38,6 +39,7 @@ export const augmentCommand: Command = {
       value: "FILE",
       text: "the compressor that the store was written with (default: the one it names)",
     },
+    { name: "json", text: "print one JSON object" },
   ],
   run: augment,
 };
@@ -72,8 +74,8 @@ async function augment({ args, signal, progress, print, note }: CommandContext):
   await trackOfWeights(reader.description, compressor, input);
   const steps = reader.steps(track.name);
   if (steps === 0) fail("bad-input", `${input} has no whole step of codes; there is nothing to change`);
-  const description = { ...reader.description, tracks: [track] };
-  const ended = await newStore(out, description, (writer) =>
+  const description = { ...reader.description, sourceHash: null, tracks: [track] };
+  const adapter = await newStore(out, description, (writer) =>
     onDawn(note, async (gpu, adapter) => {
       const options = { signal, onProgress: preparing(progress.update) };
       using augmenter = await Augmenter.create(gpu, weights, compressor, options);
@@ -82,9 +84,12 @@ async function augment({ args, signal, progress, print, note }: CommandContext):
         await writer.append(await augmenter.augment(codes, track.grid, transform, { signal }), track.name);
         progress.update("augment", Math.min(steps, step + STEPS) / steps);
       }
-      const seconds = (steps * framesPerStep(track) * description.fps[1]) / description.fps[0];
-      return `${out}: ${formatTime(seconds)} of ${input}, changed; on ${adapter}\n`;
+      return adapter;
     }),
   );
-  print(ended);
+  const frames = steps * framesPerStep(track);
+  const seconds = (frames * description.fps[1]) / description.fps[0];
+  const made = { file: out, input, steps, frames, seconds, bytes: (await stat(out)).size, adapter };
+  if (args.has("json")) print(`${JSON.stringify(made)}\n`);
+  else print(`${out}: ${formatTime(seconds)} of ${input}, changed; on ${adapter}\n`);
 }

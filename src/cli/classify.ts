@@ -66,7 +66,9 @@ async function classify(context: CommandContext): Promise<void> {
   const picture = args.text("explain");
   if (picture !== undefined && online)
     fail("usage", "--explain draws the frames of a clip, --online has none; leave one of them out");
-  if (picture !== undefined) await checkPlace(picture, "--explain");
+  const labelsFile = args.text("labels");
+  if (picture !== undefined)
+    await checkPlace(picture, "--explain", [video, weights, ...(labelsFile === undefined ? [] : [labelsFile])]);
   const frames = args.number("frames");
   // The files are looked at before a browser is started: what is wrong with them is said at once.
   if ((await fileSource(video)).size === 0) fail("bad-video", `${video} is empty; give a video file`);
@@ -77,7 +79,7 @@ async function classify(context: CommandContext): Promise<void> {
   const model = wanted ?? (online && recognised.model !== "stam" ? ONLINE : undefined);
   if (picture !== undefined && (model ?? recognised.model) !== "stam" && (model ?? recognised.model) !== "vit")
     fail("usage", `--explain draws the attention of a stam or vit; ${model ?? recognised.model ?? weights} has none`);
-  const labels = args.text("labels") === undefined ? undefined : await readLabels(args.text("labels")!);
+  const labels = labelsFile === undefined ? undefined : await readLabels(labelsFile);
   const browser = await launchBrowser({ onFirst: note, signal });
   try {
     const page = await openPage(browser, { bundle: pageBundle() });

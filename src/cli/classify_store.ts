@@ -1,10 +1,8 @@
 // `kinema classify IN.kvc`: what happens in a store of codes. Runs on Dawn in this process, as no frame is decoded and no browser needed.
-import { rename } from "node:fs/promises";
 import { CodesClassifier, checkQuantiser, motionCodesOf } from "../codes_classifier.ts";
 import { codesTrackOf, rateOf } from "../compressor.ts";
 import { fail } from "../core/fail.ts";
 import { shippedMotionCodes } from "../host/bundle.ts";
-import { temporary } from "../host/exit.ts";
 import { fileSource } from "../host/file_source.ts";
 import { preparing } from "../host/page/report.ts";
 import { nodeStoreFile } from "../host/store_file.ts";
@@ -18,6 +16,7 @@ import type { ByteSource } from "../weights/byte_source.ts";
 import { type Checkpoint, openCheckpoint } from "../weights/checkpoint.ts";
 import type { CommandContext } from "./command.ts";
 import { onDawn } from "./dawn.ts";
+import { replacement } from "./output.ts";
 import { printable } from "./printable.ts";
 import { spanLine } from "./spans.ts";
 import { formatTime } from "./time.ts";
@@ -158,8 +157,7 @@ interface Index {
  * then nobody else writes it.
  */
 async function beginIndex(path: string, reader: StoreReader): Promise<Index> {
-  const part = `${path}.${process.pid}.part`;
-  const discard = temporary(part);
+  const { part, finish, discard } = await replacement(path);
   const file = await nodeStoreFile(part, { create: "replace" });
   let writer: StoreWriter | null = null;
   return {
@@ -172,7 +170,7 @@ async function beginIndex(path: string, reader: StoreReader): Promise<Index> {
     },
     async finish() {
       await writer!.close();
-      await rename(part, path);
+      await finish();
     },
     async close() {
       await file.close();

@@ -1,3 +1,4 @@
+import { stat } from "node:fs/promises";
 import { fail } from "../core/fail.ts";
 import { fileSource } from "../host/file_source.ts";
 import { withoutMomentTracks } from "../moments.ts";
@@ -15,24 +16,28 @@ export const cutCommand: Command = {
     { name: "IN", text: "a .kvc file" },
     { name: "OUT", text: "the file to make; it must not be there yet" },
   ],
-  flags: RANGE_FLAGS,
-  async run({ args, signal, progress, note }) {
+  flags: [...RANGE_FLAGS, { name: "json", text: "print one JSON object" }],
+  async run({ args, signal, progress, print, note }) {
     const { from, to } = rangeOf(args);
-    const reader = await openStore(await fileSource(args.positional("IN")));
+    const [input, out] = [args.positional("IN"), args.positional("OUT")];
+    const reader = await openStore(await fileSource(input));
     const range = cutRange(reader, from, to);
     // A second of the cut begins elsewhere in the film, and is another.
-    const description = withoutMomentTracks(reader.description);
+    const kept = withoutMomentTracks(reader.description);
+    const description = range.first > 0 ? { ...kept, sourceHash: null } : kept;
     const { fps } = description;
-    const at = (frame: number) => formatTime((frame * fps[1]) / fps[0]);
-    if (range.end === range.first)
-      fail("bad-input", `${args.positional("IN")} has nothing from ${formatTime(from)} on`);
-    const out = args.positional("OUT");
+    const at = (frame: number) => (frame * fps[1]) / fps[0];
+    if (range.end === range.first) fail("bad-input", `${input} has nothing from ${formatTime(from)} on`);
     const onProgress = (share: number) => {
       signal.throwIfAborted();
       progress.update("cut", share);
     };
     await newStore(out, description, (writer) => cutStore(reader, writer, range, onProgress, description.tracks));
-    note(`${out}: ${at(range.first)} to ${at(range.end)} of ${args.positional("IN")}`);
+    const part = { from: at(range.first), to: at(range.end) };
+    const frames = range.end - range.first;
+    const made = { file: out, input, ...part, frames, seconds: at(frames), bytes: (await stat(out)).size };
+    if (args.has("json")) print(`${JSON.stringify(made)}\n`);
+    else note(`${out}: ${formatTime(part.from)} to ${formatTime(part.to)} of ${input}`);
     if (description.tracks.length < reader.description.tracks.length)
       note(`${out} has no embeddings; make them anew: kinema classify ${out} --index`);
   },

@@ -1,16 +1,14 @@
-import { rename } from "node:fs/promises";
 import { codesTrackOf, rateOf } from "../compressor.ts";
 import { fail } from "../core/fail.ts";
 import { pageBundle, shippedCompressor } from "../host/bundle.ts";
 import { launchBrowser } from "../host/chromium.ts";
-import { temporary } from "../host/exit.ts";
 import { fileSource } from "../host/file_source.ts";
 import type { DecodedPieces, DecodingInfo, OpenDecodingArgs } from "../host/page/decode_store.ts";
 import { openPage } from "../host/page.ts";
 import { nodeStoreFile } from "../host/store_file.ts";
 import { openStore, type StoreFile } from "../store/index.ts";
 import type { Command, CommandContext } from "./command.ts";
-import { checkPlace } from "./output.ts";
+import { checkNew, replacement } from "./output.ts";
 import { reported } from "./progress.ts";
 import { RANGE_FLAGS, rangeOf } from "./time.ts";
 
@@ -20,7 +18,7 @@ export const decodeCommand: Command = {
   summary: "turn a store of codes back into a video",
   positionals: [
     { name: "IN", text: "a .kvc file" },
-    { name: "OUT", text: "the .webm file" },
+    { name: "OUT", text: "the .webm file to make; it must not be there yet" },
   ],
   flags: [
     ...RANGE_FLAGS,
@@ -29,6 +27,7 @@ export const decodeCommand: Command = {
       value: "FILE",
       text: "the compressor that the store was written with (default: the one it names)",
     },
+    { name: "json", text: "print one JSON object" },
   ],
   run: decode,
 };
@@ -36,7 +35,7 @@ export const decodeCommand: Command = {
 async function decode({ args, signal, progress, print, note }: CommandContext): Promise<void> {
   const [input, out] = [args.positional("IN"), args.positional("OUT")];
   const { from, to } = rangeOf(args);
-  await checkPlace(out, "OUT");
+  await checkNew(out, "OUT");
   const { description } = await openStore(await fileSource(input));
   const track = codesTrackOf(description, input);
   const rate = rateOf(track) ?? "";
@@ -45,8 +44,7 @@ async function decode({ args, signal, progress, print, note }: CommandContext): 
     shippedCompressor(rate) ??
     fail("usage", `${input} was written by ${track.model}, which is not here; give its file with --weights`);
   const browser = await launchBrowser({ onFirst: note, signal });
-  const part = `${out}.${process.pid}.part`;
-  const discard = temporary(part);
+  const { part, finish, discard } = await replacement(out);
   let file: StoreFile | null = null;
   try {
     const page = await openPage(browser, { bundle: pageBundle() });
@@ -67,8 +65,12 @@ async function decode({ args, signal, progress, print, note }: CommandContext): 
       done = next.done;
     }
     await file.close();
-    await rename(part, out);
-    print(`${out}: ${info.frames} frames of ${info.width} x ${info.height}; decoded on ${info.adapter}\n`);
+    await finish();
+    const { adapter, frames, width, height } = info;
+    const seconds = (frames * description.fps[1]) / description.fps[0];
+    const made = { file: out, width, height, frames, seconds, bytes: file.size, adapter };
+    if (args.has("json")) print(`${JSON.stringify(made)}\n`);
+    else print(`${out}: ${frames} frames of ${width} x ${height}; decoded on ${adapter}\n`);
   } finally {
     await file?.close();
     discard();

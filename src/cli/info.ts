@@ -16,9 +16,10 @@ export const infoCommand: Command = {
     const reader = await openStore(source);
     const tracks: TrackReport[] = [];
     for (const track of reader.description.tracks) tracks.push(await reportTrack(reader, track, context));
-    const { width, height, fps, source: origin } = reader.description;
+    const { width, height, fps, source: origin, sourceHash } = reader.description;
     const { generation, faults, size } = reader;
-    const report = { file: source.name, size: source.size, width, height, fps, source: origin, generation };
+    const video = { width, height, fps, source: origin, sourceHash };
+    const report = { file: source.name, size: source.size, ...video, generation };
     const spare = source.size - size;
     const whole = faults.length === 0 && tracks.every(({ lost }) => lost.length === 0);
     const all: StoreReport = { ...report, whole, faults, uncommittedBytes: Math.max(0, spare), tracks };
@@ -45,6 +46,7 @@ interface StoreReport {
   readonly height: number;
   readonly fps: readonly [number, number];
   readonly source?: string | undefined;
+  readonly sourceHash?: string | null | undefined;
   readonly generation: number;
   readonly whole: boolean;
   readonly faults: readonly string[];

@@ -51,7 +51,7 @@ export const runCommand: Command = {
     const options = execution(context);
     const input = args.text("in") ?? fail("usage", "no input; give --in FILE");
     const out = args.text("out") ?? fail("usage", "no output; give --out FILE");
-    await checkPlace(out, "--out");
+    await checkPlace(out, "--out", [input, options.weights]);
     const gives = outputName(options.model);
     if (isPng(input) && options.model !== "taesd-encoder")
       fail("usage", `${options.model} takes no .png; give --in a safetensors file with "${inputName(options.model)}"`);

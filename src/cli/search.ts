@@ -29,11 +29,13 @@ export const searchCommand: Command = {
     const start = performance.now();
     const moments = await findSimilar(reader, like, args.number("top") ?? DEFAULT_TOP, input);
     const ms = performance.now() - start;
-    print(args.has("json") ? `${JSON.stringify({ file: input, like, moments, ms })}\n` : asText(moments));
+    print(args.has("json") ? `${JSON.stringify({ file: input, like, moments, ms })}\n` : asText(moments, like, input));
   },
 };
 
-function asText(moments: readonly Similar[]): string {
+function asText(moments: readonly Similar[], like: number, input: string): string {
+  if (moments.length === 0)
+    return `all of ${input} is within two seconds of ${formatTime(like)}; nothing else is there\n`;
   const rows = moments.map(
     ({ from, similarity, label, score }) =>
       `${formatTime(from).padStart(10)}  ${similarity.toFixed(3).padStart(10)}  ${percent(score)}  ${printable(label)}`,

@@ -14,7 +14,8 @@ import { modelNamed } from "./execute.ts";
 /** `kinema tune [MODEL] [--weights F]`. */
 export const tuneCommand: Command = {
   name: "tune",
-  summary: "measure which kernels suit this adapter best for a model; run, verify and profile in Node then take those",
+  summary:
+    "measure which kernels suit this adapter best for a model; run, verify, profile, augment and classify of codes in Node then take those",
   positionals: [{ name: "MODEL", optional: true, text: `${MODEL_NAMES.join(", ")}; or give --weights` }],
   flags: [
     { name: "weights", value: "FILE", text: "a .safetensors, .pth, .pth.tar or .pt file" },

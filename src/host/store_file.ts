@@ -1,7 +1,7 @@
 /** A StoreFile over a file of the machine: positional writes, fdatasync, and a lock against a second writer. */
 
 import { constants, rmSync } from "node:fs";
-import { copyFile, type FileHandle, link, open, readFile, realpath, rm, writeFile } from "node:fs/promises";
+import { copyFile, type FileHandle, link, lstat, open, readFile, realpath, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fail, KinemaError } from "../core/fail.ts";
@@ -18,7 +18,7 @@ export async function nodeStoreFile(
   path: string,
   options: { readonly create?: "new" | "replace" } = {},
 ): Promise<StoreFile> {
-  const unlock = await lock(path);
+  const unlock = await lock(await linkedFile(path));
   try {
     const flags = options.create === "new" ? "wx+" : options.create === "replace" ? "w+" : "r+";
     const handle = await open(path, flags).catch((cause) => explain(path, cause));
@@ -33,6 +33,12 @@ export async function nodeStoreFile(
     unlock();
     throw error;
   }
+}
+
+/** What a link leads to: a file has one lock, whatever it is called by. */
+async function linkedFile(path: string): Promise<string> {
+  const isLink = (await lstat(path).catch(() => null))?.isSymbolicLink();
+  return isLink ? realpath(path).catch(() => path) : path;
 }
 
 /** Puts a folder's names on the medium, without which a file that was flushed may be gone; where the system flushes no folders it does that by itself. */

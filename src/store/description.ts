@@ -53,6 +53,11 @@ export interface StoreDescription {
   readonly fps: readonly [numerator: number, denominator: number];
   /** Where the video came from, for people. */
   readonly source?: string;
+  /**
+   * Which file's frames the store has, from its first one on: 64 hex digits that its writer makes of the file. null: no file's, as where the video was changed
+   * or begins later. Absent where nobody said.
+   */
+  readonly sourceHash?: string | null;
   /** 1 to 16, names unique. */
   readonly tracks: readonly Track[];
 }
@@ -129,10 +134,11 @@ export function checkDescription(description: StoreDescription): void {
 /** What is wrong with a description, in words, or null. */
 function problem(value: unknown): string | null {
   if (!isRecord(value)) return "it is not an object";
-  const { width, height, fps, source, tracks } = value;
+  const { width, height, fps, source, sourceHash, tracks } = value;
   if (!isCount(width, 1 << 16) || !isCount(height, 1 << 16)) return "width and height must be whole numbers from 1";
   if (!isCounts(fps, 2, 1e9)) return "fps must be two whole numbers, [25, 1]";
   if (source !== undefined && typeof source !== "string") return "source must be a text";
+  if (sourceHash !== undefined && sourceHash !== null && !isHash(sourceHash)) return "sourceHash must be 64 hex digits";
   if (!Array.isArray(tracks) || tracks.length < 1 || tracks.length > MAX_TRACKS) {
     return `tracks must list 1 to ${MAX_TRACKS} tracks`;
   }
@@ -162,7 +168,7 @@ function trackProblem(track: unknown): string | null {
 function codesProblem(track: Readonly<Record<string, unknown>>): string | null {
   const { model, quantiser, stride, grid, codebooks, chunk, warmUp } = track;
   if (typeof model !== "string") return "model must be a text";
-  if (typeof quantiser !== "string" || !/^[0-9a-f]{64}$/.test(quantiser)) return "quantiser must be 64 hex digits";
+  if (!isHash(quantiser)) return "quantiser must be 64 hex digits";
   if (!isCounts(stride, 3, 1 << 16)) return "stride must be three whole numbers, [1, 8, 8]";
   if (!isCounts(grid, 2, 1 << 16)) return "grid must be two whole numbers, [32, 32]";
   if (!Array.isArray(codebooks) || codebooks.length < 1) return "codebooks must list one or more";
@@ -189,6 +195,8 @@ function codebookProblem(codebook: unknown): string | null {
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
+
+const isHash = (value: unknown): value is string => typeof value === "string" && /^[0-9a-f]{64}$/.test(value);
 
 const isCount = (value: unknown, most: number): value is number =>
   Number.isInteger(value) && (value as number) >= 1 && (value as number) <= most;

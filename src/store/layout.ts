@@ -7,7 +7,8 @@ export const SUPERBLOCK_BYTES = 512;
 /** Where the first record is. */
 export const RECORDS_AT = 8192;
 export const HEADER_BYTES = 64;
-/** Where a record's header has the file's id. */
+/** Where a record's header has its checksum, and where the file's id. */
+export const HEADER_CRC_AT = 4;
 export const FILE_ID_AT = 20;
 /** Chunks that an index page lists. */
 export const PAGE_CHUNKS = 16;
@@ -178,7 +179,7 @@ export function encodeRecord(
   data.setUint16(56, header.meanChange, true);
   data.setUint16(58, header.maxChange, true);
   const crc = crc32c(bytes.subarray(8, HEADER_BYTES));
-  data.setUint32(4, crc, true);
+  data.setUint32(HEADER_CRC_AT, crc, true);
   bytes.set(payload, HEADER_BYTES);
   return { bytes, crc };
 }
@@ -188,7 +189,7 @@ export function decodeHeader(bytes: Uint8Array, offset: number): RecordHeader | 
   if (bytes.byteLength < HEADER_BYTES) return null;
   const data = view(bytes);
   if (data.getUint32(0, true) !== RECORD_MAGIC) return null;
-  const crc = data.getUint32(4, true);
+  const crc = data.getUint32(HEADER_CRC_AT, true);
   if (crc !== crc32c(bytes.subarray(8, HEADER_BYTES)) || getU64(data, 24) !== offset) return null;
   return {
     kind: data.getUint8(16),

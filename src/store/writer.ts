@@ -12,7 +12,7 @@ import {
   encodeDescription,
   type StoreDescription,
 } from "./description.ts";
-import { CODEC, FILE_ID_AT, KIND, RECORDS_AT } from "./layout.ts";
+import { CODEC, FILE_ID_AT, HEADER_CRC_AT, KIND, RECORDS_AT } from "./layout.ts";
 import { openLog, readRecord } from "./log.ts";
 import type { Chunk } from "./reader.ts";
 import { MemoryFile, type StoreFile } from "./store_file.ts";
@@ -56,14 +56,17 @@ function beginning(description: StoreDescription, fileId: number): Batch {
  * createStore writes, and nothing else. Nothing was ever committed to it, so it can be emptied and begun anew.
  */
 export async function isUnbegun(file: ByteSource, description: StoreDescription): Promise<boolean> {
-  const id = await file.read(RECORDS_AT + FILE_ID_AT, 4);
-  if (id.byteLength < 4) return false;
-  const fileId = new DataView(id.buffer, id.byteOffset).getUint32(0, true);
+  const id = new Uint8Array(4);
+  const there = await file.read(RECORDS_AT + FILE_ID_AT, 4);
+  id.set(there);
   const image = new MemoryFile();
-  await beginning(description, fileId).commit(image);
+  await beginning(description, new DataView(id.buffer).getUint32(0, true)).commit(image);
   if (file.size >= image.size) return false;
   const wanted = image.bytes.fill(0, 0, RECORDS_AT); // the superblock comes after the records
-  return (await file.read(0, file.size)).every((byte, at) => byte === wanted[at]);
+  const left = await file.read(0, file.size);
+  // A header's checksum is over the id, too: without a whole one it may be any.
+  const [crcAt, crcEnd] = [RECORDS_AT + HEADER_CRC_AT, RECORDS_AT + HEADER_CRC_AT + (there.length < 4 ? 4 : 0)];
+  return left.every((byte, at) => byte === wanted[at] || (crcAt <= at && at < crcEnd));
 }
 
 /**

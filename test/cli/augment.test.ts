@@ -1,5 +1,5 @@
 // `kinema augment`: a store's video changed in its codes.
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { quantiserHash, storeDescription } from "../../src/compressor.ts";
@@ -43,8 +43,18 @@ describe("kinema augment", () => {
     expect([code, stderr]).toEqual([0, ""]);
     expect(stdout).toMatch(/mirrored\.kvc: 0:00:02\.80 of .*film\.kvc, changed; on /);
     const [before, after] = [await openStore(await fileSource(film)), await openStore(await fileSource(out))];
-    expect(after.description).toEqual(before.description);
+    expect(after.description).toEqual({ ...before.description, sourceHash: null });
     expect(await after.read(0, STEPS)).toEqual(codes.map((_, i) => codes[i - (i % 8) + 7 - (i % 8)]!));
+  });
+
+  it("says as JSON what it made", async () => {
+    const out = files.path("said.kvc");
+    const { code, stdout, stderr } = await kinema("augment", film, out, "--flip", "--weights", weights, "--json");
+    expect([code, stderr]).toEqual([0, ""]);
+    expect(stdout).toMatch(/^\{.*\}\n$/);
+    const { size: bytes } = statSync(out);
+    const length = { steps: STEPS, frames: 2 * STEPS, seconds: 2.8, bytes };
+    expect(JSON.parse(stdout)).toEqual({ file: out, input: film, ...length, adapter: expect.stringMatching(/./) });
   });
 
   it.each([

@@ -62,6 +62,11 @@ describe("command lines that do not do", () => {
       ["classify", clip, "--weights", good, "--labels", files.write("none.txt", "\n\n")],
       /none\.txt holds no labels/,
     ],
+    [
+      "a picture over the weights",
+      ["classify", clip, "--weights", good, "--explain", good],
+      /is read itself; give --explain another name/,
+    ],
     ["a video that is not there", ["classify", files.path("v.mp4"), "--weights", good], /v\.mp4: no such file/],
     ["an empty video", ["classify", files.write("e.mp4", ""), "--weights", good], /e\.mp4 is empty; give a video file/],
   ])("%s", async (_name, args, message) => {

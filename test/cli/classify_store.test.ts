@@ -1,5 +1,17 @@
 // `kinema classify IN.kvc` and `kinema search`: what happens in stored codes, kept in the store and found again.
-import { existsSync, readFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { StoreClasses } from "../../src/cli/classify_store.ts";
 import { openOutput } from "../../src/cli/compress.ts";
@@ -83,7 +95,7 @@ describe("kinema classify IN.kvc", () => {
     expect(again.size).toBe(reader.size);
     // `kinema compress` goes on with it: what was seen is no other codes.
     const [codesTrack] = reader.description.tracks;
-    const writer = await openOutput(film, { ...reader.description, tracks: [codesTrack!] });
+    const writer = await openOutput(film, { ...reader.description, tracks: [codesTrack!] }, reader.steps("codes"));
     expect(writer.steps("codes")).toBe(reader.steps("codes"));
     await writer.close();
   });
@@ -101,6 +113,34 @@ describe("kinema classify IN.kvc", () => {
     const values = found.moments.map(({ similarity }: { similarity: number }) => similarity);
     expect(values).toEqual([...values].sort((a, b) => b - a));
     for (const { from } of found.moments) expect(Math.abs(from - 9)).toBeGreaterThan(2);
+  });
+
+  it("says so where the whole video is too near to that moment", async () => {
+    const short = files.path("short.kvc");
+    expect((await kinema("cut", film, short, "--to", "3")).code).toBe(0);
+    expect((await kinema("classify", short, "--weights", weights, "--index")).code).toBe(0);
+    const { code, stdout } = await kinema("search", short, "--like", "1");
+    expect([code, stdout]).toEqual([0, `all of ${short} is within two seconds of 0:00:01.00; nothing else is there\n`]);
+    const found = JSON.parse((await kinema("search", short, "--like", "1", "--json")).stdout);
+    expect(found.moments).toEqual([]);
+  }, 60_000);
+
+  it("keeps a link and who may read it where it puts the embeddings in", { timeout: 60_000 }, async () => {
+    mkdirSync(files.path("kept"));
+    const [place, link] = [files.path("kept/own.kvc"), files.path("link.kvc")];
+    copyFileSync(other, place);
+    chmodSync(place, 0o600);
+    symlinkSync(place, link);
+    // Its writer may know it by its own name.
+    writeFileSync(`${place}.lock`, `${process.pid}\n`);
+    await expectRefusal(["classify", link, "--weights", weights, "--index"], /is being written by process \d+/);
+    rmSync(`${place}.lock`);
+    const { code, stderr } = await kinema("classify", link, "--weights", weights, "--index");
+    expect([code, stderr]).toEqual([0, `${link} has embeddings now: kinema search ${link} --like TIME\n`]);
+    expect(readlinkSync(link)).toBe(place);
+    expect(statSync(place).mode & 0o777).toBe(0o600);
+    expect((await openStore(await fileSource(place))).steps("embedding")).toBe(SECONDS);
+    expect(readdirSync(files.path("kept"))).toEqual(["own.kvc"]);
   });
 
   it("refuses what does not fit, in a line", async () => {

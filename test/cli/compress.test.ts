@@ -1,5 +1,5 @@
 // `kinema compress` and `kinema decode`: there and back, broken off in two ways and gone on with, and refusals.
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { afterAll, describe, expect, it } from "vitest";
@@ -10,6 +10,7 @@ import { openStore } from "../../src/store/index.ts";
 import { fromBytes } from "../../src/weights/byte_source.ts";
 import { openCheckpoint } from "../../src/weights/checkpoint.ts";
 import { dataFile, hasData } from "../data.ts";
+import { slowClip } from "../recorder/slow_clip.ts";
 import { expectRefusal, kinema, ROOT, start } from "./kinema.ts";
 import type { Similar } from "./page/similar.ts";
 import { Workspace } from "./workspace.ts";
@@ -71,6 +72,7 @@ describe("kinema compress and kinema decode", () => {
     expect(existsSync(`${store}.lock`)).toBe(false);
     const { description } = await openStore(await fileSource(store));
     expect(description).toMatchObject({ width: SIZE, height: SIZE, fps: [25, 1], source: "motion.webm" });
+    expect(description.sourceHash).toMatch(/^[0-9a-f]{64}$/);
     expect(description.tracks[0]).toMatchObject({ model: "kinema-compressor-192", stride: [2, 8, 8], grid: [12, 12] });
   });
 
@@ -154,6 +156,52 @@ describe("kinema compress and kinema decode", () => {
     expect(existsSync(out)).toBe(false);
   }, 60_000);
 
+  it("decodes over nothing that is there, and compresses over nothing that it reads", { timeout: 60_000 }, async () => {
+    const there = files.write("there.webm", "mine");
+    const link = files.path("link.webm");
+    symlinkSync(files.path("nowhere.webm"), link);
+    const before = readFileSync(store);
+    for (const out of [there, store, link]) {
+      const { code, stdout, stderr } = await start(["decode", store, out], { KINEMA_CHROMIUM: files.path("no") }).ended;
+      expect([code, stdout, stderr]).toEqual([
+        2,
+        "",
+        `kinema: ${out} is there already; give another name or remove it\n`,
+      ]);
+    }
+    expect(readFileSync(there, "utf8")).toBe("mine");
+    expect(readFileSync(store).equals(before)).toBe(true);
+    expect(readlinkSync(link)).toBe(files.path("nowhere.webm"));
+    const video = files.write("video.webm", readFileSync(clip));
+    await expectRefusal(["compress", video, video], /video\.webm is read itself; give OUT another name/);
+    expect(readFileSync(video).equals(readFileSync(clip))).toBe(true);
+  });
+
+  it("say as JSON what they made", { timeout: 120_000 }, async () => {
+    const short = files.write("short.webm", await slowClip(clip, 30, 1));
+    const [codes, back] = [files.path("short.kvc"), files.path("back.webm")];
+    const reports = [];
+    for (const args of [
+      ["compress", short, codes, "--size", "64"],
+      ["decode", codes, back, "--to", "0.4"],
+    ]) {
+      const { code, stdout, stderr } = await kinema(...args, "--json");
+      expect([code, stderr]).toEqual([0, ""]);
+      expect(stdout).toMatch(/^\{.*\}\n$/);
+      reports.push(JSON.parse(stdout));
+    }
+    const bytes = readFileSync(codes).length;
+    const adapter = expect.stringMatching(/./);
+    const size = { width: 64, height: 64 };
+    expect(reports[0]).toEqual({
+      ...{ file: codes, ...size, steps: 15, frames: 30, seconds: 1.2, bytes },
+      ...{ ratio: (30 * 64 * 64 * 3) / bytes, packedRatio: 192, adapter },
+    });
+    expect((await openStore(await fileSource(codes))).steps()).toBe(15);
+    const file = { file: back, bytes: readFileSync(back).length };
+    expect(reports[1]).toEqual({ ...file, ...size, frames: 10, seconds: 0.4, adapter });
+  });
+
   // Held out of the compressor's training.
   const real = "clips/asl/student.mp4";
   it.skipIf(!hasData(real))(
@@ -174,6 +222,9 @@ describe("kinema compress and kinema decode", () => {
   it("does not write over another store", { timeout: 60_000 }, async () => {
     const bytes = readFileSync(store);
     await expectRefusal(["compress", clip, store, "--size", "64"], /holds other codes; give another name/);
+    mkdirSync(files.path("other"));
+    const other = files.write("other/motion.webm", await slowClip(clip, 200, 1));
+    await expectRefusal(["compress", other, store, "--size", String(SIZE)], /holds codes of another video, or/);
     expect(readFileSync(store).equals(bytes)).toBe(true);
   });
 });

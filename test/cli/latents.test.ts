@@ -87,6 +87,11 @@ it("says what takes and gives no picture", { timeout: 60_000 }, async () => {
     ["run", "taesd-decoder", "--weights", decoder, "--in", picture, ...out],
     /taesd-decoder takes no \.png; give --in a safetensors file with "latent"/,
   );
+  for (const out of [encoder, picture])
+    await expectRefusal(
+      ["run", "taesd-encoder", "--weights", encoder, "--in", picture, "--out", out],
+      /is read itself; give --out another name/,
+    );
   const broken = files.write("broken.png", new Uint8Array(30));
   const safe = ["--out", files.path("x.safetensors")];
   await expectRefusal(

@@ -103,6 +103,15 @@ describe("kinema cut", () => {
     await expectRefusal(["cut", film, out], /cut\.kvc is there already; give another name or remove it/);
   });
 
+  it("says as JSON what it made", async () => {
+    const out = files.path("said.kvc");
+    const { code, stdout, stderr } = await kinema("cut", film, out, "--from", "1.02", "--to", "4.5", "--json");
+    expect([code, stderr]).toEqual([0, ""]);
+    expect(stdout).toMatch(/^\{.*\}\n$/);
+    const bytes = readFileSync(out).length;
+    expect(JSON.parse(stdout)).toEqual({ file: out, input: film, from: 1, to: 4.52, frames: 88, seconds: 3.52, bytes });
+  });
+
   it("leaves out what was said of the whole's seconds, and says so", async () => {
     const [indexed, out] = [files.path("indexed.kvc"), files.path("part.kvc")];
     const description = withMomentTracks(described(track), 4, "a network");
@@ -114,7 +123,7 @@ describe("kinema cut", () => {
     expect(code).toBe(0);
     expect(stderr).toMatch(/part\.kvc has no embeddings; make them anew: kinema classify .*part\.kvc --index\n$/);
     const { description: kept } = await openStore(await fileSource(out));
-    expect(kept).toEqual(described(track));
+    expect(kept).toEqual({ ...described(track), sourceHash: null });
   });
 
   it("of a damaged store: what is whole can be cut out, else nothing is left behind", async () => {

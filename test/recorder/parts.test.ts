@@ -188,7 +188,10 @@ describe("figures", () => {
       "1.00 MB",
       "1.50 GB",
     ]);
-    const name = newName("my clip/../ü (1).webm", "192", new Date(2026, 0, 31, 23, 5, 9));
-    expect(name).toBe("my-clip-ü-1-192-20260131-230509.kvc");
+    const time = new Date(2026, 0, 31, 23, 5, 9);
+    const named = (...taken: string[]) => newName("my clip/../ü (1).webm", "192", new Set(taken), time);
+    const [first, second, third] = ["", "-2", "-3"].map((end) => `my-clip-ü-1-192-20260131-230509${end}.kvc`);
+    expect([named(), named("another.kvc"), named(second!)]).toEqual([first, first, first]);
+    expect([named(first!), named(first!, second!), named(first!, third!)]).toEqual([second, third, second]);
   });
 });

@@ -302,6 +302,7 @@ describe("what a store refuses", () => {
     ],
     ["a grid of nothing", described(codesTrack({ grid: [0, 4] })), /grid must be/],
     ["a hash that is none", described(codesTrack({ quantiser: "abc" })), /quantiser must be 64 hex/],
+    ["a file's hash that is none", { ...described(track), sourceHash: "abc" }, /sourceHash must be 64 hex/],
     ["a rate of nothing", { ...described(track), fps: [25, 0] }, /fps must be/],
     ["a chunk without end", described(codesTrack({ grid: [2048, 2048], chunk: 100 })), /more than 2\^24 codes/],
   ];
