@@ -28,13 +28,15 @@ export interface Answer {
 /** A graph of one layer with one output, its numbers, and its reference. */
 export interface Layer {
   readonly graph: Graph;
-  readonly weights: ReadonlyMap<string, Float32Array>;
+  readonly weights: Weights;
   readonly feeds: Feeds;
   /** Floating-point operations of a run. */
   readonly flops: number;
-  /** The element of the output at a flat index, in f64 and plain loops. */
-  at(index: number): Answer;
+  /** The element of the output at a flat index, in f64 and plain loops; with these weights, where they are not kept as they are. */
+  at(index: number, weights?: Weights): Answer;
 }
+
+type Weights = ReadonlyMap<string, Float32Array>;
 
 export interface KernelCase {
   readonly name: string;
@@ -42,6 +44,8 @@ export interface KernelCase {
   readonly about: string;
   /** Multiply-accumulates of the network that it stands in (`npm run plans`), which choose its tiles. Default: its own. */
   readonly within?: number;
+  /** So much work that only a GPU is asked for it, unless it is named: what it takes to keep a large one busy. */
+  readonly large?: boolean;
   timed(): Layer;
   twin(): Layer;
 }
@@ -52,10 +56,17 @@ function sumOf(want: number, magnitude: number, terms: number, activation: Activ
   return { want: one.want[0]!, allowed: one.allowed[0]! };
 }
 
+/** Of the unit `u`. */
+const unitWeights = (random: Random, out: number, ...each: number[]): Weights =>
+  new Map([
+    ["u.weight", random.normal(out, ...each)],
+    ["u.bias", random.normal(out)],
+  ]);
+
 function linearLayer(rows: number, input: number, out: number, activation: Activation): Layer {
   const random = new Random(rows * 31 + out);
   const x = random.normal(rows, input);
-  const [w, bias] = [random.normal(out, input), random.normal(out)];
+  const weights = unitWeights(random, out, input);
   const g = new GraphBuilder(`matmul [${rows}, ${input}] -> ${out}`);
   const values = {
     x: g.input("x", tensor(rows, input)),
@@ -64,13 +75,11 @@ function linearLayer(rows: number, input: number, out: number, activation: Activ
   g.output("y", g.apply(matmul, "product", values, { out, activation }).y!);
   return {
     graph: g.build(),
-    weights: new Map([
-      ["u.weight", w],
-      ["u.bias", bias],
-    ]),
+    weights,
     feeds: { x },
     flops: 2 * rows * input * out,
-    at(index) {
+    at(index, held = weights) {
+      const [w, bias] = [held.get("u.weight")!, held.get("u.bias")!];
       const [row, o] = [Math.floor(index / out), index % out];
       let [want, magnitude] = [bias[o]!, Math.abs(bias[o]!)];
       for (let k = 0; k < input; k++) {
@@ -104,7 +113,7 @@ function filterLayer({ x: shape, out: wide, kernel, stride = 1, activation, shif
   ];
   const random = new Random(height * 131 + out);
   const x = random.normal(...shape);
-  const [w, bias] = [random.normal(out, each, kernel, kernel), random.normal(out)];
+  const weights = unitWeights(random, out, each, kernel, kernel);
   const g = new GraphBuilder(`${wide ? "conv2d" : "depthwise"} [${shape.join(", ")}] -> ${out}`);
   const unitShape = { out, input: each, kernel, batchNorm: false, bias: true, shift };
   const values = { x: g.input("x", tensor(...shape)), ...unit(g, "u", unitShape, !wide) };
@@ -123,13 +132,11 @@ function filterLayer({ x: shape, out: wide, kernel, stride = 1, activation, shif
   const terms = each * kernel * kernel;
   return {
     graph: g.build(),
-    weights: new Map([
-      ["u.weight", w],
-      ["u.bias", bias],
-    ]),
+    weights,
     feeds: { x },
     flops: 2 * frames * high * across * out * terms,
-    at(index) {
+    at(index, held = weights) {
+      const [w, bias] = [held.get("u.weight")!, held.get("u.bias")!];
       const o = index % out;
       const place = Math.floor(index / out);
       const [f, i, j] = [Math.floor(place / (high * across)), Math.floor(place / across) % high, place % across];
@@ -145,24 +152,25 @@ function filterLayer({ x: shape, out: wide, kernel, stride = 1, activation, shif
   };
 }
 
-function attentionLayer(tokens: number, heads: number, head: number): Layer {
+function attentionLayer(tokens: number, heads: number, head: number, sequences = 1): Layer {
   const width = heads * head;
   const random = new Random(tokens * 31 + width);
   // No spikes, as Random.normal plants them: one would take every share.
-  const qkv = Float32Array.from({ length: tokens * 3 * width }, () => 4 * random.uniform() - 2);
+  const qkv = Float32Array.from({ length: sequences * tokens * 3 * width }, () => 4 * random.uniform() - 2);
   const g = new GraphBuilder(`attention of ${tokens} tokens, ${heads} heads of ${head}`);
-  const value = g.input("qkv", tensor(1, tokens, 3 * width));
+  const value = g.input("qkv", tensor(sequences, tokens, 3 * width));
   g.output("y", g.apply(attention, "attention", { qkv: value }, { heads }).y!);
   return {
     graph: g.build(),
     weights: new Map(),
     feeds: { qkv },
-    flops: 4 * tokens * tokens * width,
+    flops: 4 * sequences * tokens * tokens * width,
     at(index) {
-      const [token, channel] = [Math.floor(index / width), index % width];
+      const [row, channel] = [Math.floor(index / width), index % width];
+      const token = row % tokens;
       const first = channel - (channel % head);
       const part = (t: number, p: number) => {
-        const at = (t * 3 + p) * width + first;
+        const at = ((row - token + t) * 3 + p) * width + first;
         return Array.from(qkv.subarray(at, at + head));
       };
       const every = (p: number) => Array.from({ length: tokens }, (_, t) => part(t, p));
@@ -215,13 +223,15 @@ function layerNormLayer(rows: number, width: number): Layer {
 function layerOf(opCase: OpCase): Layer {
   const feeds = opCase.feeds(11);
   let whole: Expected | undefined;
+  let its: Weights | undefined;
   return {
     graph: opCase.graph,
     weights: opCase.weights,
     feeds,
     flops: opCase.flops,
-    at(index) {
-      whole ??= Object.values(opCase.expected(feeds))[0]!;
+    at(index, held = opCase.weights) {
+      if (!whole || its !== held) whole = Object.values(opCase.expected(feeds, held))[0]!;
+      its = held;
       return { want: whole.want[index]!, allowed: whole.allowed[index]! };
     },
   };
@@ -250,15 +260,29 @@ function filter(name: string, within: number, timed: Filter, twin: Filter): Kern
   return { name, about, within, timed: () => filterLayer(timed), twin: () => filterLayer(twin) };
 }
 
+/** A 3x3 of ResNet-50's first stage, of so many frames. */
+const conv3x3 = (name: string, frames: number): KernelCase =>
+  filter(
+    name,
+    RESNET,
+    { x: [frames, 56, 56, 64], out: 64, kernel: 3, activation: RELU },
+    { x: [2, 7, 5, 9], out: 22, kernel: 3, activation: RELU },
+  );
+
+/** ViT-B/16's attention, of so many frames. */
+const attentionOf = (name: string, frames: number): KernelCase => ({
+  name,
+  about: `${frames === 1 ? "" : `${frames} x `}197 tokens, 12 heads of 64`,
+  timed: () => attentionLayer(197, 12, 64, frames),
+  twin: () => (frames === 1 ? attentionLayer(21, 3, 20) : attentionLayer(13, 3, 20, 3)),
+});
+
 /** Square products, layers of MobileNetV2, ResNet-50 and ViT-B/16, and of latent auto-encoders and the compressor. */
 export const KERNEL_CASES: readonly KernelCase[] = [
   ...[256, 512, 1024].map(square),
-  filter(
-    "conv3x3",
-    RESNET,
-    { x: [1, 56, 56, 64], out: 64, kernel: 3, activation: RELU },
-    { x: [2, 7, 5, 9], out: 22, kernel: 3, activation: RELU },
-  ),
+  { ...square(2048), large: true },
+  conv3x3("conv3x3", 1),
+  { ...conv3x3("conv3x3-clip", 8), large: true },
   filter(
     "conv1x1-expand",
     MOBILENET,
@@ -283,12 +307,8 @@ export const KERNEL_CASES: readonly KernelCase[] = [
     { x: [1, 112, 112, 96], kernel: 3, stride: 2, activation: RELU6 },
     { x: [3, 9, 5, 11], kernel: 3, stride: 2, activation: RELU6 },
   ),
-  {
-    name: "attention",
-    about: "197 tokens, 12 heads of 64",
-    timed: () => attentionLayer(197, 12, 64),
-    twin: () => attentionLayer(21, 3, 20),
-  },
+  attentionOf("attention", 1),
+  { ...attentionOf("attention-clip", 8), large: true },
   { name: "layer-norm", about: "[197, 768]", timed: () => layerNormLayer(197, 768), twin: () => layerNormLayer(7, 45) },
   {
     name: "gelu-matmul",
@@ -319,3 +339,6 @@ export const KERNEL_CASES: readonly KernelCase[] = [
   tested("fsq", fsqCases, "[2, 5, 7]"),
   tested("embed", embedCases, "[3, 5, 7]"),
 ];
+
+/** Products whose bodies are worth comparing, where no others are named. */
+export const BODY_CASES: readonly string[] = ["matmul-1024", "matmul-2048", "conv3x3", "conv3x3-clip"];

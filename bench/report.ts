@@ -1,6 +1,7 @@
 // What a bench finds, as data: written with --json, exported and read by the page, compared with another.
 import type { Ceilings } from "../src/ceilings.ts";
 import { fail } from "../src/core/fail.ts";
+import { typeOf, type WeightForm } from "../src/core/kept.ts";
 import type { Bound } from "../src/profile.ts";
 import type { RivalTiming } from "./rival/compare.ts";
 
@@ -24,6 +25,8 @@ export interface ModelTiming {
   readonly ms: number;
   readonly p95: number;
   readonly runs: number;
+  /** Of the network alone, its input and output on the GPU; none on a processor, and in older reports. */
+  readonly networkMs?: number;
   readonly framesPerSecond: number;
   readonly dispatches: number;
   readonly bytes: {
@@ -62,6 +65,10 @@ export interface Report {
   readonly quick: boolean;
   /** Kernels and models ran with the bodies that were measured to be fastest. */
   readonly tuned: boolean;
+  /** How matrix weights were kept and multiplied. */
+  readonly weights: WeightForm;
+  /** Clips, or images, in a run of a model. */
+  readonly batch: number;
   readonly ceilings: Ceilings;
   readonly kernels: readonly Result<KernelTiming>[];
   readonly models: readonly Result<ModelTiming>[];
@@ -80,6 +87,8 @@ export function refusedOf({ kernels, models, rivals }: Report): Result<unknown>[
   return [...kernels, ...models, ...rivals].filter(({ refused }) => refused !== null);
 }
 
+const FORMS: readonly WeightForm[] = ["f32", "native", "unpacked", "arithmetic", "int8"];
+
 /** Reads what `--json` wrote. @throws "bad-file" for anything else */
 export function readReport(text: string, name: string): Report {
   let value: unknown;
@@ -92,16 +101,19 @@ export function readReport(text: string, name: string): Report {
   if (report?.format !== "kinema-bench-1")
     fail("bad-file", `${name} is not of the bench (format kinema-bench-1); give what it exported`);
   const words = ["date", "commit", "adapter", "driver", "browser"] as const;
-  const rivals = report.rivals ?? []; // none in what was exported before there were any
+  // None of these is in what was exported before there were any.
+  const { rivals = [], tuned = false, weights = "f32", batch = 1 } = report;
   const whole =
     Array.isArray(rivals) &&
     words.every((key) => typeof report[key] === "string" && report[key] !== "") &&
     !Number.isNaN(Date.parse(report.date!)) &&
     typeof report.ceilings?.flops === "number" &&
+    FORMS.includes(weights) &&
+    Number.isInteger(batch) &&
     [report.kernels, report.models].every((list) => Array.isArray(list) && list.every((one) => isResult(one, "ms"))) &&
     (rivals as unknown[]).every((one) => isResult(one, "ratio") && typeof (one as RivalResult).rival === "string");
   if (!whole) fail("bad-file", `${name} lacks parts of a bench's report; export it again`);
-  return { ...(report as Report), tuned: report.tuned === true, rivals: rivals as RivalResult[] };
+  return { ...(report as Report), tuned, weights, batch, rivals: rivals as RivalResult[] };
 }
 
 /** Timed, which the number `key` shows, or refused with a line. */
@@ -128,7 +140,7 @@ export interface ReportComparison {
 
 /** Cases of the same name and sizes that both have timed. */
 export function compareReports(before: Report, after: Report): ReportComparison {
-  const notes = (["adapter", "driver", "browser", "quick", "tuned"] as const).flatMap((key) =>
+  const notes = (["adapter", "driver", "browser", "quick", "tuned", "weights", "batch"] as const).flatMap((key) =>
     before[key] === after[key] ? [] : [`${key}: ${before[key]} before, ${after[key]} after`],
   );
   const all = ({ kernels, models }: Report): Result<KernelTiming | ModelTiming>[] => [...kernels, ...models];
@@ -151,11 +163,20 @@ export function compareReports(before: Report, after: Report): ReportComparison 
 const fixed = (value: number, digits = 2): string => (Number.isFinite(value) ? value.toFixed(digits) : "-");
 const mb = (bytes: number): string => fixed(bytes / 1e6);
 
+/** What a report was made with that is not usual, each with a comma before it. */
+export function conditionsOf({ tuned, weights, batch }: Report): string {
+  const type = typeOf(weights);
+  const kept = weights === "f32" ? [] : [`${type === weights ? type : `${type} (${weights})`} weights`];
+  return [...(tuned ? ["tuned"] : []), ...kept, ...(batch > 1 ? [`batch ${batch}`] : [])]
+    .map((word) => `, ${word}`)
+    .join("");
+}
+
 /** The report as a terminal shows it. */
 export function printReport(r: Report): string {
   const { flops, loads, bytes } = r.ceilings;
   const lines = [
-    `${r.adapter}, driver ${r.driver}, ${r.browser}, commit ${r.commit}${r.quick ? ", quick" : ""}${r.tuned ? ", tuned" : ""}`,
+    `${r.adapter}, driver ${r.driver}, ${r.browser}, commit ${r.commit}${r.quick ? ", quick" : ""}${conditionsOf(r)}`,
     `ceilings: ${fixed(flops / 1e9)} GFLOP/s, ${fixed(loads / 1e9)} G loads of 16 bytes/s, ${fixed(bytes / 1e9)} GB/s copied`,
   ];
   const kernels = r.kernels.map(({ name, about, refused, timing: t }) =>
@@ -178,6 +199,8 @@ export function printReport(r: Report): string {
           [t.cold.parse, t.cold.pack, t.cold.compile, t.cold.first].map((ms) => fixed(ms, 0)).join(" + "),
           fixed(t.ms, 1),
           fixed(t.p95, 1),
+          fixed(t.ms / r.batch, 1),
+          fixed(t.networkMs ?? Number.NaN, 2),
           fixed(t.framesPerSecond, 1),
           String(t.dispatches),
           `${mb(t.bytes.planned)} / ${mb(t.bytes.lowerBound)} / ${mb(t.bytes.naive)}`,
@@ -187,7 +210,17 @@ export function printReport(r: Report): string {
   );
   if (kernels.length > 0)
     lines.push("", ...table([["kernel", "sizes", "ms", "GFLOP/s", "of ceiling", "load-aware"], ...kernels]));
-  const head = ["model", "input", "parse + pack + compile + first ms", "ms", "p95", "frames/s", "dispatches"];
+  const head = [
+    "model",
+    "input",
+    "parse + pack + compile + first ms",
+    "ms",
+    "p95",
+    "a clip",
+    "network",
+    "frames/s",
+    "dispatches",
+  ];
   const memory = ["MB planned / bound / naive", "weights MB"];
   if (models.length > 0) lines.push("", ...table([[...head, ...memory], ...models]));
   if (r.rivals.length > 0) lines.push("", ...table([RIVAL_HEAD, ...r.rivals.map(rivalRow)]));

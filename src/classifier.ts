@@ -32,6 +32,8 @@ export interface ModelOptions {
    * pictures or latents a run, by default the fewest: a half with memory goes on where the run before ended.
    */
   readonly frames?: number;
+  /** Clips in a run, one behind the other: logits [clips, classes]. Of a TSM without non-local blocks. Default 1. */
+  readonly clips?: number;
   readonly height?: number;
   readonly width?: number;
   readonly padding?: "symmetric" | "same";
@@ -77,6 +79,7 @@ export function describeModel(
       nonLocalBias: recognised.tensors.has("layer2.0.nl.out.bias"),
       transformer: recognised.transformer,
       latents,
+      ...(options.clips ? { clips: options.clips } : {}),
       ...(options.activationBytes ? { activationBytes: options.activationBytes } : {}),
       ...(options.shares ? { shares: true } : {}),
     },
@@ -165,7 +168,7 @@ export function labelsOf(checkpoint: Checkpoint): readonly string[] | null {
 
 /** The frame size is the checkpoint's crop, for the ingest makes no other. */
 export interface ClassifierOptions
-  extends Omit<ModelOptions, "height" | "width">,
+  extends Omit<ModelOptions, "clips" | "height" | "width">,
     PrecisionOptions,
     Pick<IngestOptions, "form"> {
   /** One name a class; the checkpoint's own when absent. */

@@ -106,12 +106,14 @@ export async function findSimilar(reader: StoreReader, time: number, count: numb
       for (let i = 0; i < steps; i++) yield { number: first + i, row: values.subarray(i * numbers, (i + 1) * numbers) };
     }
   };
+  const end = (reader.frames * fps[1]) / fps[0];
+  if (time >= end) fail("bad-input", `${file} has no embedding at ${time} s; it ends at ${Number(end.toFixed(3))} s`);
   const [exact, rounded] = [time, time + ROUNDED].map((at) => Math.floor(at / lengthOfSecond(fps))) as [number, number];
   let [asked, query] = [rounded, null as Float32Array | null];
   for await (const { number, row } of rows(exact, rounded + 1))
     if (number === exact || number === rounded) [asked, query] = [number, row];
   if (!query)
-    return fail("bad-input", `${file} has no embedding at ${time} s; it has ${reader.steps(EMBEDDING_TRACK)} seconds`);
+    return fail("bad-input", `${file} has no embedding at ${time} s: that second is lost, or no step begins in it`);
   const best = new Best((2 * APART + 1) * (count + 1));
   for await (const { number, row } of rows()) {
     let similarity = 0;
@@ -160,6 +162,8 @@ async function momentAt(reader: StoreReader, number: number): Promise<Moment> {
   const told = list[number - (chunk?.first ?? 0)];
   if (!told)
     return fail("bad-file", `the timeline says nothing of second ${number}; make it again: kinema classify --index`);
-  const second = lengthOfSecond(reader.description.fps);
-  return { number, from: number * second, to: (number + 1) * second, ...told };
+  const { frames, description } = reader;
+  const second = lengthOfSecond(description.fps);
+  const end = (frames * description.fps[1]) / description.fps[0];
+  return { number, from: number * second, to: Math.min((number + 1) * second, end), ...told };
 }

@@ -207,6 +207,7 @@ export function standardModel(model: ModelName, options: ModelOptions = {}): Mod
   return {
     model,
     frames,
+    ...(options.clips ? { clips: options.clips } : {}),
     height: options.height ?? 224,
     width: options.width ?? 224,
     classes: latents ? null : single && model !== "tsm-mobilenetv2-online" ? 1000 : 400,

@@ -25,7 +25,7 @@ export interface NamedTensor {
   readonly data: Float32Array<ArrayBuffer>;
 }
 
-export interface RunModelOptions extends Omit<ModelOptions, "frames" | "height" | "width">, PrecisionOptions {
+export interface RunModelOptions extends Omit<ModelOptions, "frames" | "clips" | "height" | "width">, PrecisionOptions {
   /**
    * Intermediate tensors to return as well, by node name; names that the graph lacks are left out. Of a node that runs once a
    * group of frames the groups' tensors are joined.

@@ -1,23 +1,34 @@
 // The bench: its cases, what it refuses, what it writes and compares. What it measures is no test.
 import { readFileSync } from "node:fs";
 import { describe, expect, it, vi } from "vitest";
+import { bodiesOf } from "../bench/bodies.ts";
 import { type Answer, KERNEL_CASES, type KernelCase } from "../bench/cases.ts";
 import { benchCommand, joinReport } from "../bench/command.ts";
-import { modelFile, percentile, readModel } from "../bench/models.ts";
+import { modelFile, percentile, readModel, timeNetwork } from "../bench/models.ts";
 import { logTicks } from "../bench/page/bar_chart.ts";
 import { randomFile } from "../bench/random_file.ts";
 import { compareReports, printReport, type Report, readReport, refusedOf } from "../bench/report.ts";
 import { CASE_NAMES, chooseCases, runBench, timeKernels } from "../bench/run.ts";
 import { tunedFor } from "../bench/tuned.ts";
 import { countMacs, type Value, wantedTensors } from "../src/core/graph.ts";
-import { elements } from "../src/core/tensor.ts";
+import type { Caps, OpDef } from "../src/core/op.ts";
+import { plan } from "../src/core/plan.ts";
+import { elements, unpadChannels } from "../src/core/tensor.ts";
 import { buildModel, MODEL_NAMES } from "../src/models/index.ts";
+import type { BodyName } from "../src/ops/matmul_body.ts";
+import { createSession } from "../src/session.ts";
 import { openCheckpoint } from "../src/weights/checkpoint.ts";
 import { CEILINGS, report, result, rivalResult } from "./bench_report.ts";
+import { choosing } from "./cases/body.ts";
+import { halfRoundings } from "./cases/kept.ts";
 import { Workspace } from "./cli/workspace.ts";
-import { useGpu } from "./gpu.ts";
+import { readStored, useGpu } from "./gpu.ts";
 
 const fixture = useGpu();
+/** What Dawn reports of an NVIDIA GPU. */
+const GPU: Caps = { kind: "gpu", f16: true, subgroups: true, timestamps: false };
+const MATRICES = { matrices: [{ component: "f16", m: 16, n: 16, k: 16 }], subgroupSize: 32 } as const;
+
 const kernelCase = (name: string): KernelCase => KERNEL_CASES.find((c) => c.name === name)!;
 
 describe("cases", () => {
@@ -40,11 +51,20 @@ describe("cases", () => {
   });
 
   it("are chosen by name or by how they begin", () => {
-    expect(chooseCases(["matmul"], false)).toEqual(["matmul-256", "matmul-512", "matmul-1024"]);
-    expect(chooseCases(["tsm-mobilenetv2"], false)).toEqual(["tsm-mobilenetv2"]);
-    expect(chooseCases([], false)).toEqual(CASE_NAMES);
-    expect(chooseCases([], true)).toEqual(CASE_NAMES.filter((name) => name !== "stam" && name !== "vit"));
-    expect(() => chooseCases(["matmull"], false)).toThrow(/no case is called matmull; there are matmul-256/);
+    expect(chooseCases(["matmul"])).toEqual(["matmul-256", "matmul-512", "matmul-1024", "matmul-2048"]);
+    expect(chooseCases(["tsm-mobilenetv2"])).toEqual(["tsm-mobilenetv2"]);
+    expect(chooseCases([])).toEqual(CASE_NAMES);
+    expect(chooseCases([], { quick: true })).toEqual(CASE_NAMES.filter((name) => name !== "stam" && name !== "vit"));
+    expect(chooseCases([], { bodies: true })).toEqual(["matmul-1024", "matmul-2048", "conv3x3", "conv3x3-clip"]);
+    expect(chooseCases(["conv3x3"], { bodies: true })).toEqual(["conv3x3"]);
+    const able = ["tsm-resnet50", "tsm-resnet101", "tsm-mobilenetv2", "mobilenetv2"];
+    expect(chooseCases([], { batch: 2 })).toEqual([...able, "vit"]);
+    expect(chooseCases([], { batch: 2, quick: true })).toEqual(able);
+    expect(chooseCases(["stam"])).toEqual(["stam"]);
+    expect(() => chooseCases(["stam"], { batch: 2 })).toThrow(
+      /^stam takes one clip a run; --batch is for tsm-resnet50,/,
+    );
+    expect(() => chooseCases(["matmull"])).toThrow(/no case is called matmull; there are matmul-256/);
   });
 
   it.each(MODEL_NAMES)("%s is recognised from its random weights, as it was described", async (model) => {
@@ -56,6 +76,18 @@ describe("cases", () => {
       expect(new Set(weights.keys())).toEqual(new Set(wantedTensors(described).keys()));
       const pixels = Object.values(graph.inputs)[0]!.spec.shape[1]! * (model.endsWith("-decoder") ? 8 : 1);
       expect(pixels).toBe(quick && !/stam|vit/.test(model) ? 64 : 224);
+    }
+  });
+
+  it("describe several clips, or images, as one run", async () => {
+    for (const [model, shape, logits] of [
+      ["tsm-mobilenetv2", [6, 64, 64, 3], [3, 400]],
+      ["mobilenetv2", [3, 64, 64, 3], [3, 1000]],
+    ] as const) {
+      const { clip, file } = modelFile(model, true, 3);
+      const { graph } = await readModel(file, clip);
+      expect(Object.values(graph.inputs)[0]!.spec.shape).toEqual(shape);
+      expect(graph.outputs.logits!.spec.shape).toEqual(logits);
     }
   });
 
@@ -104,6 +136,127 @@ describe("a wrong kernel", () => {
     });
     expect(refused).toMatchObject({ timing: null, refused: expect.stringMatching(/^small: element 5 is /) });
   });
+});
+
+describe("weights that are not f32", () => {
+  const kernel = kernelCase("conv1x1-project");
+  const small = { ...kernel, timed: kernel.twin };
+
+  it.each(["unpacked", "int8"] as const)("are checked as they are kept, as closely as f32: %s", async (weights) => {
+    // The same layer against the weights as they were before.
+    const given = () => {
+      const twin = kernel.twin();
+      return { ...twin, at: (index: number) => twin.at(index) };
+    };
+    const cases = [small, { ...small, twin: given }];
+    const gpu = fixture.as("cpu", { weights });
+    const [kept, before] = await timeKernels(gpu, cases, async () => CEILINGS, { rounds: 1 });
+    expect(kept).toMatchObject({ refused: null, timing: { rounds: 1 } });
+    expect(before).toMatchObject({ timing: null, refused: expect.stringMatching(/^small: element/) });
+  });
+
+  it("are f32 where packed weights are sums, and the line says so", async () => {
+    const upsampled = kernelCase("conv-transpose");
+    const gpu = fixture.as("cpu", { weights: "int8" });
+    const cases = [{ ...upsampled, timed: upsampled.twin }];
+    const [made] = await timeKernels(gpu, cases, async () => CEILINGS, { rounds: 1 });
+    expect(made).toMatchObject({ refused: null, about: expect.stringMatching(/ relu, f32$/) });
+  });
+
+  it("may be off by as many roundings to f16 as the body has", () => {
+    const { graph } = kernelCase("conv3x3").timed();
+    const roundings = (caps: Partial<Caps>, body: BodyName) => {
+      const { steps } = plan(graph, choosing({ ...GPU, ...caps }, graph, body)!);
+      return steps.map(({ dispatch }) => halfRoundings(dispatch));
+    };
+    for (const weights of ["f32", "native", "unpacked", "int8"] as const)
+      for (const body of ["registers", "tile 64x64"] as const) expect(roundings({ weights }, body)).toEqual([0]);
+    for (const body of ["registers", "tile 64x64"] as const)
+      expect(roundings({ weights: "arithmetic" }, body)).toEqual([17]);
+    expect(roundings({ ...MATRICES, weights: "native" }, "matrix 64x64")).toEqual([1]);
+    const inF32 = { ...MATRICES, matrices: [{ component: "f32", m: 8, n: 8, k: 8 }] } as const;
+    expect(roundings({ ...inF32, weights: "native" }, "matrix 64x64")).toEqual([0]);
+  });
+});
+
+describe("bodies", () => {
+  const kernel = kernelCase("conv3x3");
+  const named = (caps: Caps, graph = kernel.timed().graph) =>
+    bodiesOf({ ...fixture.gpu, caps }, graph).map(({ about }) => about);
+
+  it("are all that the adapter can run, with f32 weights and with those that are asked for", () => {
+    const registers = ["registers", "registers 1x4", "registers 2x8", "registers 4x8", "registers 8x16"];
+    expect(named({ ...GPU, kind: "cpu" })).toEqual(registers.map((body) => `${body}, f32`));
+    const all = named({ ...GPU, ...MATRICES, weights: "native" });
+    expect(all).toEqual(expect.arrayContaining(["registers, f32", "tile 64x64, f32", "tile 64x64, native"]));
+    expect(all).toContain("matrix 64x64, native");
+    expect(all).not.toContain("matrix 64x64, f32"); // these matrices are of f16
+    expect(named(GPU, kernelCase("layer-norm").twin().graph)).toEqual([]);
+    for (const name of ["conv3d", "conv-transpose"])
+      expect(named(GPU, kernelCase(name).timed().graph), name).toContain("tile 32x64, f32");
+  });
+
+  it("are what each is called, in a case and in its twin", () => {
+    const gpu = { ...fixture.gpu, caps: { ...GPU, ...MATRICES, weights: "native" } as const };
+    const used = new Map(
+      bodiesOf(gpu, kernel.timed().graph).map(({ about, on }) => [
+        about,
+        [kernel.timed(), kernel.twin()].map(
+          ({ graph }) => plan(graph, on(graph).caps).steps.map(({ dispatch }) => dispatch.kernel.name)[0],
+        ),
+      ]),
+    );
+    expect(used.get("matrix 64x64, native")).toEqual(["matmulSubgroupMatrix", "matmulSubgroupMatrix"]);
+    expect(used.get("tile 128x64, f32")).toEqual(["matmulTile", "matmulTile"]);
+    expect(used.get("registers 4x8, native")).toEqual(["matmul", "matmul"]);
+  });
+
+  it("are each checked and timed in the same rounds, and what does not compile is refused", async () => {
+    const product = kernelCase("conv1x1-project");
+    const broken = product.twin();
+    const nodes = broken.graph.nodes.map((node) => ({ ...node, op: { ...node.op, lower: damaged(node.op.lower) } }));
+    const cases = [
+      { ...product, timed: product.twin },
+      { ...product, timed: () => ({ ...broken, graph: { ...broken.graph, nodes } }) },
+    ];
+    const rounds = { rounds: 2, bodies: true };
+    const made = await timeKernels(fixture.as("cpu"), cases.slice(0, 1), async () => CEILINGS, rounds);
+    expect(made.map(({ about }) => about)).toContain("[1, 14, 14, 384] -> 64, registers 2x8, f32");
+    expect(made.every(({ timing, refused }) => timing?.rounds === 2 && refused === null)).toBe(true);
+    const [refused] = await timeKernels(fixture.as("cpu"), cases.slice(1), async () => CEILINGS, { rounds: 1 });
+    expect(refused).toMatchObject({ timing: null, refused: expect.stringMatching(/does not compile on this adapter/) });
+  });
+});
+
+type Lower = OpDef<unknown>["lower"];
+
+/** A kernel with a line that no compiler takes. */
+function damaged(lower: Lower): Lower {
+  return (...given) =>
+    lower(...given).map((d) => {
+      const code = `${d.kernel.code}\nfn damaged() -> f32 { return 1u; }\n`;
+      return { ...d, kernel: { ...d.kernel, name: "damaged", code } };
+    });
+}
+
+it("times a network alone on numbers that are its input in every run", async () => {
+  const { graph, weights, feeds } = kernelCase("conv1x1-project").twin();
+  using session = await createSession(fixture.gpu, graph, weights);
+  const { x, y } = { x: Float32Array.from(feeds.x!), y: (await session.run(feeds)).y! };
+  await session.run({ x: new Float32Array(x.length) });
+  expect(await timeNetwork(session, x, 2)).toBeGreaterThan(0);
+  const got = await readStored(fixture.gpu.device, session.range("y"));
+  expect(unpadChannels(Float32Array.from(got), graph.outputs.y!.spec)).toEqual(y);
+});
+
+it("runs several clips at once, and says so", { timeout: 60_000 }, async () => {
+  const options = { cases: ["tsm-mobilenetv2"], quick: true, batch: 2, commit: "abc", browser: "Node" };
+  const made = await runBench(fixture.gpu, options);
+  expect(made).toMatchObject({ batch: 2, weights: "f32", kernels: [] });
+  const { about, timing } = made.models[0]!;
+  expect(about).toBe("2 x 2x64");
+  expect((timing!.framesPerSecond * timing!.ms) / 4000).toBeCloseTo(1, 6);
+  expect(printReport(made)).toMatch(/, quick, batch 2\n/);
 });
 
 it("measures which body suits a layer best, where that is asked for", { timeout: 60_000 }, async () => {
@@ -160,6 +313,8 @@ describe("reports", () => {
       ...["date", "commit", "adapter", "driver", "browser"].map((key) => ({ ...whole, [key]: "" })),
       { ...whole, date: "yesterday" },
       { ...whole, ceilings: undefined },
+      { ...whole, weights: "f8" },
+      { ...whole, batch: 0.5 },
       { ...whole, kernels: [{ ...result("a", 2), timing: {} }] },
       { ...whole, models: [{ ...result("a", 2), refused: "both timed and refused" }] },
     ];
@@ -186,9 +341,17 @@ describe("reports", () => {
     ]);
   });
 
-  it("takes an export from before there were rivals and tunings", () => {
-    const { rivals: _, tuned: __, ...old } = report([result("a", 2)]);
-    expect(readReport(JSON.stringify(old), "x.json")).toMatchObject({ rivals: [], tuned: false });
+  it("takes an export from before there were rivals, tunings, forms of weights and batches", () => {
+    const { rivals: _, tuned: __, weights: ___, batch: ____, ...old } = report([result("a", 2)]);
+    const read = readReport(JSON.stringify(old), "x.json");
+    expect(read).toMatchObject({ rivals: [], tuned: false, weights: "f32", batch: 1 });
+  });
+
+  it("says in its first line what is not usual", () => {
+    const first = (changes: Partial<Report>) => printReport(report([], changes)).split("\n")[0];
+    expect(first({})).toMatch(/commit abc, quick$/);
+    expect(first({ weights: "native", batch: 8 })).toMatch(/quick, f16 \(native\) weights, batch 8$/);
+    expect(first({ weights: "int8", tuned: true })).toMatch(/quick, tuned, int8 weights$/);
   });
 
   it("prints rivals with their ratio, the honest line on a software adapter, and refusals", () => {
@@ -210,6 +373,7 @@ describe("reports", () => {
       ...{ ...before, date: later.date, rivals: [two, { ...one, version: "5" }] },
     });
     expect(joinReport({ ...before, commit: "abd" }, later)).toEqual(later);
+    expect(joinReport({ ...before, weights: "int8" }, later)).toEqual(later);
     expect(joinReport(null, later)).toEqual(later);
   });
 
@@ -231,6 +395,25 @@ describe("reports", () => {
     } finally {
       said.mockRestore();
       files.remove();
+    }
+  });
+
+  it.each([
+    [["--dtype", "f8"], "--dtype is one of f32, f16, int8, auto"],
+    [["--batch", "0"], "--batch is a whole number from 1, not 0"],
+    [["--batch", "2", "--case", "stam"], "stam takes one clip a run"],
+    [["--bodies", "--tune"], "--bodies times what --tune chooses from"],
+    [["--beside", "all", "--dtype", "f16"], "--beside takes f32 models as they are"],
+  ])("refuses %j in one line", async (flags, line) => {
+    const said = vi.spyOn(console, "error").mockImplementation(() => {});
+    try {
+      const beside = async () => report([]);
+      await benchCommand(flags, { called: "bench", commit: "abc", hosts: { chromium: beside }, beside });
+      expect(process.exitCode).toBe(2);
+      expect(said.mock.calls[0]![0]).toContain(line);
+    } finally {
+      process.exitCode = undefined;
+      said.mockRestore();
     }
   });
 

@@ -22,5 +22,16 @@ export function rivalResult(name: string, rival: string, ratio: number): RivalRe
 
 export const report = (kernels: readonly Result<KernelTiming>[], changes: Partial<Report> = {}): Report => ({
   ...{ format: "kinema-bench-1", date: "2026-01-02T03:04:05Z", commit: "abc", adapter: "a", driver: "d" },
-  ...{ browser: "b", quick: true, tuned: false, ceilings: CEILINGS, kernels, models: [], rivals: [], ...changes },
+  ...{
+    browser: "b",
+    quick: true,
+    tuned: false,
+    weights: "f32",
+    batch: 1,
+    ceilings: CEILINGS,
+    kernels,
+    models: [],
+    rivals: [],
+    ...changes,
+  },
 });

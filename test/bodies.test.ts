@@ -22,8 +22,9 @@ import {
   productOf,
 } from "../src/ops/matmul_body.ts";
 import { createSession } from "../src/session.ts";
+import { choosing, inBody } from "./cases/body.ts";
 import type { OpCase } from "./cases/case.ts";
-import { checkCase, choosing, inBody, TESTED } from "./cases/check.ts";
+import { checkCase, TESTED } from "./cases/check.ts";
 import { useGpu } from "./gpu.ts";
 
 const NAMES = Object.keys(BODIES) as BodyName[];

@@ -151,6 +151,11 @@ describe("a mistake in a graph", () => {
       "2 frames do not divide into clips of 3",
     ],
     [
+      "clips of a convolution that do not divide",
+      (p) => node(p, conv2d, { x: p.x, ...p.one }, { ...plain, shift: { mode: "both", fold: 4, frames: 3 } }),
+      "2 frames do not divide into clips of 3",
+    ],
+    [
       "a past without a shift",
       (p) => node(p, conv2d, { x: p.x, ...p.one, past: state(p.g, 1, 5, 7, 4) }, plain),
       "a past needs a shift",

@@ -7,6 +7,7 @@ import { pathToFileURL } from "node:url";
 import { expect, it } from "vitest";
 import { readReport } from "../bench/report.ts";
 import { CASE_NAMES } from "../bench/run.ts";
+import { typeOf } from "../src/core/kept.ts";
 
 it.skipIf(process.platform !== "linux")(
   "starts with no PATH, no HOME and no repository",
@@ -17,7 +18,8 @@ it.skipIf(process.platform !== "linux")(
       const { packFolder } = await import(pathToFileURL(resolve("tools/bench_pack.mjs")).href);
       const folder = await packFolder(out);
       const dawn = `node_modules/webgpu/dist/linux-${process.arch}/dawn.node`;
-      for (const part of ["node", "bench.mjs", "run.sh", "README.txt", "LICENSE", dawn])
+      const torch = ["torch/bench_torch.py", "torch/reference/models.py"];
+      for (const part of ["node", "bench.mjs", "run.sh", "README.txt", "LICENSE", dawn, ...torch])
         expect(existsSync(join(folder, part)), part).toBe(true);
       const run = (...args: string[]) =>
         spawnSync(join(folder, "run.sh"), args, { cwd: out, env: { PATH: "" }, encoding: "utf8" });
@@ -29,9 +31,10 @@ it.skipIf(process.platform !== "linux")(
       expect(rivals.status).toBe(2);
       // It computes there too: Dawn loads, on whatever adapter the machine has, and the kernel is right.
       const json = join(out, "relu.json");
-      const relu = run("--quick", "--case", "relu", "--json", json);
+      const relu = run("--quick", "--dtype", "f16", "--case", "relu", "--json", json);
       expect(relu.status, relu.stderr).toBe(0);
       const report = readReport(readFileSync(json, "utf8"), json);
+      expect(typeOf(report.weights)).toBe("f16");
       expect(report.kernels.map(({ name, refused }) => [name, refused])).toEqual([["relu", null]]);
     } finally {
       rmSync(out, { recursive: true });

@@ -15,8 +15,8 @@ import { attention, conv2d, depthwise, LINEAR, maxPool, mean, pad } from "../src
 import type { BodyName } from "../src/ops/matmul_body.ts";
 import { type ProfileReport, profileModel, reportOf, standardModel } from "../src/profile.ts";
 import { createSession, type Session } from "../src/session.ts";
+import { choosing } from "./cases/body.ts";
 import type { OpCase } from "./cases/case.ts";
-import { choosing } from "./cases/check.ts";
 import { embedCases } from "./cases/embed.ts";
 import { Random } from "./cases/random.ts";
 import { vqCases } from "./cases/vq.ts";

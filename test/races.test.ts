@@ -11,8 +11,8 @@ import { padChannels, unpadChannels } from "../src/core/tensor.ts";
 import * as kernels from "../src/kernels.gen.ts";
 import { IMAGENET, place } from "../src/video/geometry.ts";
 import { fastParams, referenceParams } from "../src/video/params.ts";
+import { choosing } from "./cases/body.ts";
 import type { Feeds, OpCase } from "./cases/case.ts";
-import { choosing } from "./cases/check.ts";
 import { CASES } from "./cases/index.ts";
 import { mismatch } from "./close.ts";
 

@@ -78,10 +78,10 @@ it("stores cost a page at most 14 kB gzip, and nothing of the GPU", async () => 
   expect(inputs.filter((file) => !/src\/(entries|store|core|weights)\//.test(file))).toEqual([]);
 });
 
-it("a compressor, and what reads its codes, cost a page at most 52 kB gzip", async () => {
+it("a compressor, and what reads its codes, cost a page at most 54 kB gzip", async () => {
   const scripts = await bundle("src/entries/compressor.ts");
   const atOnce = [...withNeeds(scripts, "compressor.js")].map((name) => scripts.get(name)!);
-  expect(atOnce.reduce((sum, { gzip }) => sum + gzip, 0)).toBeLessThanOrEqual(52_000);
+  expect(atOnce.reduce((sum, { gzip }) => sum + gzip, 0)).toBeLessThanOrEqual(54_000);
   expect(atOnce.flatMap(({ later }) => later)).toEqual(["torch.js"]);
   expect(atOnce.flatMap(({ inputs }) => inputs).filter((file) => /mediabunny|\/(host|cli)\//.test(file))).toEqual([]);
 });

@@ -1,4 +1,5 @@
-// Stores of codes, watched: what is skipped, what a second is, where it changes, what looks alike. Synthetic weights; no pixel anywhere.
+// Stores of codes, watched: what is skipped, what a second is, where it changes, what looks alike. Mostly synthetic weights; no pixel anywhere.
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { formatTime, parseTime } from "../src/cli/time.ts";
 import { CodesClassifier, type CodesStep, embeddingOf, openMotionCodes } from "../src/codes_classifier.ts";
@@ -14,9 +15,8 @@ import {
   MemoryFile,
   openStore,
   type StoreDescription,
-  type StoreReader,
 } from "../src/store/index.ts";
-import { ChangeDetector, type Second, watch } from "../src/timeline.ts";
+import { ChangeDetector, type LostTime, type Second, type WatchOptions, watch } from "../src/timeline.ts";
 import { fromBytes } from "../src/weights/byte_source.ts";
 import { openCheckpoint } from "../src/weights/checkpoint.ts";
 import type { MotionCodesShape } from "../src/weights/types.ts";
@@ -143,8 +143,10 @@ async function stored(codes: Codes, of: CodesTrack = track): Promise<MemoryFile>
   return file;
 }
 
-async function watched(codes: Codes): Promise<Second[]> {
-  const reader = await openStore(await stored(codes));
+async function watched(codes: Codes, damage: readonly number[] = [], options?: WatchOptions): Promise<Second[]> {
+  const file = await stored(codes);
+  for (const step of damage) file.bytes[(await (await openStore(file)).chunkAt(step))!.offset + 70]! ^= 1;
+  const reader = await openStore(file);
   using one = await CodesClassifier.create(
     fixture.gpu,
     await weights({ ...small, backbone: "s3d" }),
@@ -152,7 +154,7 @@ async function watched(codes: Codes): Promise<Second[]> {
     "film.kvc",
   );
   const seconds: Second[] = [];
-  for await (const second of watch(reader, track, one)) seconds.push(second);
+  for await (const second of watch(reader, track, one, options)) seconds.push(second);
   return seconds;
 }
 
@@ -166,8 +168,9 @@ describe("a store, watched", () => {
     const steps = seconds.flatMap((second) => second.steps);
     expect(steps.map(({ logits }) => logits)).toEqual(want);
     expect(steps.map(({ time }) => time)).toEqual(want.map((_, i) => (4 * i) / 25));
+    // It ends with the codes.
     expect(seconds.map(({ number, from, to }) => [number, from, to])).toEqual(
-      [0, 1, 2, 3, 4].map((n) => [n, n, n + 1]),
+      [1, 2, 3, 4, 4.88].map((to, n) => [n, n, to]),
     );
     expect(seconds.map((second) => second.steps.length)).toEqual([7, 6, 6, 6, 6]);
     for (const second of seconds) {
@@ -207,42 +210,104 @@ describe("a store, watched", () => {
     expect(got).toEqual([...logits!]);
   });
 
-  it.each(["its consumer leaves", "it is aborted", "a chunk is lost"])(
-    "leaves nothing behind where %s",
-    async (end) => {
-      const codes = madeCodes(track, 61, 5);
-      const reader = await openStore(await stored(codes));
-      using one = await CodesClassifier.create(
-        fixture.gpu,
-        await weights({ ...small, backbone: "s3d" }),
-        track,
-        "film.kvc",
-        { steps: 5 }, // 13 steps of a chunk, of which every second is read: some wait for a run
-      );
-      const gone = new AbortController();
-      const torn = {
-        description: reader.description,
-        steps: () => reader.steps(),
-        async *chunks() {
-          for await (const chunk of reader.chunks())
-            if (end !== "a chunk is lost" || chunk.first < 39) yield chunk;
-            else yield { ...chunk, first: chunk.first + 1 };
-        },
-      } as unknown as StoreReader;
-      const first = async () => {
-        for await (const second of watch(torn, track, one, { signal: gone.signal })) {
-          if (end === "its consumer leaves" && second.number === 1) return;
-          if (end === "it is aborted" && second.number === 1) gone.abort();
-        }
-      };
-      const ended = first();
-      if (end === "its consumer leaves") await ended;
-      else await expect(ended).rejects.toThrow(end === "it is aborted" ? /abort/i : /are lost/);
-      const again: Second[] = [];
-      for await (const second of watch(reader, track, one)) again.push(second);
-      expect(again).toEqual(await watched(codes));
-    },
-  );
+  it.each(["its consumer leaves", "it is aborted", "reading fails"])("leaves nothing behind where %s", async (end) => {
+    const codes = madeCodes(track, 61, 5);
+    const file = await stored(codes);
+    const reader = await openStore(file);
+    using one = await CodesClassifier.create(
+      fixture.gpu,
+      await weights({ ...small, backbone: "s3d" }),
+      track,
+      "film.kvc",
+      { steps: 5 }, // 13 steps of a chunk, of which every second is read: some wait for a run
+    );
+    const gone = new AbortController();
+    const { offset } = (await reader.chunkAt(39))!;
+    const failing = await openStore({
+      ...{ name: "film.kvc", size: file.size },
+      read: async (at, length) => {
+        if (end === "reading fails" && at === offset) throw new Error("the disk is gone");
+        return file.read(at, length);
+      },
+    });
+    const first = async () => {
+      for await (const second of watch(failing, track, one, { signal: gone.signal })) {
+        if (end === "its consumer leaves" && second.number === 1) return;
+        if (end === "it is aborted" && second.number === 1) gone.abort();
+      }
+    };
+    const ended = first();
+    if (end === "its consumer leaves") await ended;
+    else await expect(ended).rejects.toThrow(end === "it is aborted" ? /abort/i : /the disk is gone/);
+    const again: Second[] = [];
+    for await (const second of watch(reader, track, one)) again.push(second);
+    expect(again).toEqual(await watched(codes));
+  });
+
+  /** All steps of a part of the codes as a stream of their own: what a network sees behind lost ones. */
+  const alone = async (codes: Codes, from: number, to: number): Promise<Float32Array[]> => {
+    const first = from + (from % 2); // every second step is looked at
+    const read = [...Array(Math.ceil((to - first) / 2)).keys()].map((i) => first + 2 * i);
+    const part = new Uint8Array(read.length * EACH);
+    for (const [i, step] of read.entries()) part.set(codes.subarray(step * EACH, (step + 1) * EACH), i * EACH);
+    return clip({ ...small, backbone: "s3d" }, part);
+  };
+
+  it("goes on behind damaged chunks as at a beginning, and says which times are lost", async () => {
+    const codes = madeCodes(track, 130, 5); // ten chunks of 1.04 s
+    const lost: LostTime[] = [];
+    const seconds = await watched(codes, [26, 39, 91], { onLost: (time) => lost.push(time) });
+    expect(lost).toEqual([
+      { from: 2.08, to: 4.16 },
+      { from: 7.28, to: 8.32 },
+    ]);
+    const steps = seconds.flatMap((second) => second.steps);
+    const want = [...(await alone(codes, 0, 26)), ...(await alone(codes, 52, 91)), ...(await alone(codes, 104, 130))];
+    expect(steps.map(({ logits }) => logits)).toEqual(want);
+    // Of second 2 two frames are left, and of its steps none that is looked at.
+    expect(seconds.map(({ number }) => number)).toEqual([0, 1, 4, 5, 6, 7, 8, 9, 10]);
+    // Behind lost seconds nothing is compared with what was before them, and the first step, which has no past, is not judged.
+    expect(seconds.filter(({ distance }) => distance === null).map(({ number }) => number)).toEqual([0, 4, 8]);
+    for (const { steps: of, score, index } of seconds.filter(({ number }) => number === 4 || number === 5)) {
+      const rows = (of[0]!.time === 4.16 ? of.slice(1) : of).map(({ logits }) => softmax(logits));
+      expect(score).toBeCloseTo(rows.reduce((sum, row) => sum + row[index]!, 0) / rows.length, 12);
+    }
+  });
+
+  it("says what is lost at its beginning and its end, and where a second has both", async () => {
+    const codes = madeCodes(track, 39, 5);
+    const lost: LostTime[] = [];
+    const seconds = await watched(codes, [0, 26], { onLost: (time) => lost.push(time) });
+    expect(lost).toEqual([
+      { from: 0, to: 1.04 },
+      { from: 2.08, to: 3.12 },
+    ]);
+    expect(seconds.map(({ number, distance }) => [number, distance])).toEqual([[1, null]]);
+    // A chunk of half a second, lost within one: the second is made of what is on both sides.
+    const of = { ...track, chunk: 4 };
+    const file = await stored(madeCodes(of, 39, 5), of);
+    file.bytes[(await (await openStore(file)).chunkAt(16))!.offset + 70]! ^= 1;
+    using one = await CodesClassifier.create(fixture.gpu, await weights({ ...small, backbone: "s3d" }), of, "film.kvc");
+    const seen: Second[] = [];
+    for await (const each of watch(await openStore(file), of, one)) seen.push(each);
+    expect(seen.map(({ number, steps, distance }) => [number, steps.length, distance === null])).toEqual([
+      [0, 7, true],
+      [1, 4, false],
+      [2, 6, false],
+      [3, 1, false],
+    ]);
+  });
+
+  it("leaves out a step of two finer ones of which one is lost", async () => {
+    const fine = { ...small, backbone: "s3d", fine: 4 } as const;
+    const of = { ...track, stride: [1, 4, 4], grid: [8, 12], chunk: 5 } as const;
+    const file = await stored(madeCodes(of, 38, 9), of);
+    file.bytes[(await (await openStore(file)).chunkAt(5))!.offset + 70]! ^= 1; // steps 5 to 9: pairs begin every fourth
+    using one = await CodesClassifier.create(fixture.gpu, await weights(fine), of, "film.kvc", { steps: 3 });
+    const times: number[] = [];
+    for await (const { steps } of watch(await openStore(file), of, one)) times.push(...steps.map(({ time }) => time));
+    expect(times.map((time) => Math.round(time * 25))).toEqual([0, 12, 16, 20, 24, 28, 32, 36]);
+  });
 
   it("refuses weights for other codes, and files of something else", async () => {
     const create = async (metadata: Record<string, string>) =>
@@ -275,6 +340,54 @@ describe("changes", () => {
     expect(found).toEqual([40, 90, 140, 190, 240, 290]);
   });
 
+  /** A quarter of the bundled clip's picture, by its corner in codes, while the camera stands still; its steps one after the other, over and over. */
+  interface Still {
+    readonly steps: readonly [from: number, to: number];
+    readonly corner: readonly [row: number, column: number];
+  }
+  const first: Still = { steps: [2, 14], corner: [0, 0] };
+  const other: Still = { steps: [152, 158], corner: [16, 8] };
+
+  /** The seconds of a video of stills, each of which is there for so many steps, as the network that ships sees them. */
+  async function shown(...scenes: readonly (readonly [Still, number])[]): Promise<Second[]> {
+    const read = (path: string) => new Uint8Array(readFileSync(new URL(`../${path}`, import.meta.url)));
+    const clip = await openStore(fromBytes(read("bench/assets/motion.kvc"), "motion.kvc"));
+    const side = 16;
+    const of: CodesTrack = { ...(clip.description.tracks[0] as CodesTrack), grid: [side, side] };
+    const codes = new Uint8Array(scenes.reduce((sum, [, steps]) => sum + steps * 2 * side * side, 0));
+    let at = 0;
+    for (const [{ steps, corner }, count] of scenes) {
+      const still = await clip.read(...steps);
+      for (let i = 0; i < count; i++)
+        for (let row = 0; row < 2 * side; row++, at += side) {
+          const plane = 2 * (i % (steps[1] - steps[0])) + Math.floor(row / side);
+          const start = plane * 1024 + (corner[0] + (row % side)) * 32 + corner[1];
+          codes.set(still.subarray(start, start + side), at);
+        }
+    }
+    const checkpoint = await openCheckpoint(
+      fromBytes(read("weights/kinema-motion-codes-192.safetensors"), "shipped.safetensors"),
+    );
+    using one = await CodesClassifier.create(fixture.gpu, checkpoint, of, "film.kvc");
+    const seconds: Second[] = [];
+    for await (const second of watch(await openStore(await stored(codes, of)), of, one)) seconds.push(second);
+    return seconds;
+  }
+
+  it.each([
+    ["in the middle of a second", 131, 10],
+    ["in its last step", 136, 10],
+    ["where one ends", 150, 12],
+  ])("are one where a still picture gives way to another: %s", { timeout: 120_000 }, async (_, steps, at) => {
+    const seconds = await shown([first, steps], [other, 40]);
+    expect(seconds.filter(({ change }) => change).map(({ number }) => number)).toEqual([at]);
+  });
+
+  it("are two where a picture is there for a second", { timeout: 120_000 }, async () => {
+    const seconds = await shown([first, 125], [other, 13], [first, 25]);
+    expect(seconds.filter(({ change }) => change).map(({ number }) => number)).toEqual([10, 11]);
+  });
+
   it("follow a video that becomes restless", () => {
     const detector = new ChangeDetector();
     const found: number[] = [];
@@ -303,7 +416,7 @@ describe("moments that look alike", () => {
   async function indexed(fps: StoreDescription["fps"] = [25, 1]) {
     const file = new MemoryFile();
     const writer = await createStore(file, withMomentTracks({ ...described(track), fps }, WIDTH, "a network"));
-    await writer.append(madeCodes(track, 813, 2)); // 65 seconds
+    await writer.append(madeCodes(track, Math.ceil((65 * fps[0]) / fps[1] / 2), 2)); // 65 seconds
     const moments = new MomentWriter(writer);
     for (const one of seconds) await moments.add(one);
     await moments.flush();

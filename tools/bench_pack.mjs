@@ -30,6 +30,9 @@ const README = `Kinema's bench, packed: Node, Dawn (WebGPU) and the cases. Linux
     ./run.sh --quick --json out.json    a look
     ./run.sh --case matmul --case tsm-resnet50 --json out.json
     ./run.sh --list                     names of the cases
+    ./run.sh --bodies --dtype f16       products in every body, f32 and f16, in the same rounds
+    ./run.sh --batch 8                  models of eight clips or images a run
+    python3 torch/bench_torch.py --against out.json    the same cases in PyTorch, where there is one, each beside Kinema's time
 
 It takes a real GPU's Vulkan driver where one answers, and says which adapter it is before it begins. Without one it runs on the
 software adapter that it carries (SwiftShader, x64 only) and says that too. The Vulkan loader comes along. A driver in
@@ -44,6 +47,17 @@ SwiftShader and the Vulkan loader (Apache-2.0). The rest is Kinema (Apache-2.0).
 const PARTS = {
   webgpu: ["index.js", "package.json", "LICENSE.md", join("dist", `linux-${process.arch}`, "dawn.node")],
   "@sparticuz/chromium": ["package.json", "LICENSE", "build/cjs/index.cjs", "bin/swiftshader.tar.br"],
+};
+
+/** The native peer: its script, and the networks that it times. */
+const TORCH = {
+  "tools/bench_torch.py": "bench_torch.py",
+  ...Object.fromEntries(
+    ["models", "mobilenetv2", "resnet", "shift", "stam", "vit"].map((name) => [
+      `tools/reference/${name}.py`,
+      `reference/${name}.py`,
+    ]),
+  ),
 };
 
 /** Makes the folder anew and returns its path. */
@@ -65,6 +79,7 @@ export async function packFolder(out) {
       if (existsSync(from)) cpSync(from, join(folder, "node_modules", name, part));
       else if (name === "webgpu") throw new Error(`${from} is not there; run npm ci`);
     }
+  for (const [from, to] of Object.entries(TORCH)) cpSync(join(root, from), join(folder, "torch", to));
   cpSync(join(root, "LICENSE"), join(folder, "LICENSE"));
   writeFileSync(join(folder, "README.txt"), README);
   writeFileSync(join(folder, "run.sh"), RUN);

@@ -46,7 +46,7 @@ async function busy(work: () => Promise<void>): Promise<void> {
 
 async function bench(): Promise<void> {
   const ticked = [...document.querySelectorAll<HTMLInputElement>("#cases input:checked")].map(({ value }) => value);
-  const cases = chooseCases(ticked, quick.checked);
+  const cases = chooseCases(ticked, { quick: quick.checked });
   const asked = { cases, quick: quick.checked, tuned: tuned.checked };
   const options = { ...asked, commit: BENCH_COMMIT, browser: navigator.userAgent };
   using gpu = await openGpu();

@@ -1,6 +1,6 @@
 // A report as a person reads it: what is measured, charts, and the numbers behind them.
 import type { Bound } from "../../src/profile.ts";
-import { isSoftware, type Report, RIVAL_HEAD, rivalRow, SOFTWARE } from "../report.ts";
+import { conditionsOf, isSoftware, type Report, RIVAL_HEAD, rivalRow, SOFTWARE } from "../report.ts";
 import { RIVALS, type Rival } from "../rival/engines.ts";
 import { colourOf, inMs, timeText } from "./bar_chart.ts";
 import { showBars } from "./charts.ts";
@@ -16,7 +16,7 @@ export const minute = (date: string) => `${date.slice(0, 16).replace("T", " ")} 
 
 export function showReport(r: Report): HTMLElement[] {
   const { flops, loads, bytes } = r.ceilings;
-  const told = `${r.adapter}, driver ${r.driver}. ${minute(r.date)}, commit ${r.commit}, ${runtimeOf(r.browser)}${r.quick ? "; quick: a look, not a measurement" : ""}${r.tuned ? "; tuned" : ""}`;
+  const told = `${r.adapter}, driver ${r.driver}. ${minute(r.date)}, commit ${r.commit}, ${runtimeOf(r.browser)}${r.quick ? "; quick: a look, not a measurement" : ""}${conditionsOf(r)}`;
   const ceilings = tableOf("Ceilings of this adapter", [
     ["", "a second"],
     ["multiply-adds", `${(flops / 1e9).toFixed(1)} GFLOP`],
@@ -95,7 +95,7 @@ function showModels({ models }: Report): HTMLElement {
 }
 
 function modelTable(models: Report["models"]): HTMLElement {
-  const heads = ["model", "parse", "pack", "compile", "first", "median", "p95 ms", "frames/s", "dispatches"];
+  const heads = ["model", "parse", "pack", "compile", "first", "median", "p95 ms", "network", "frames/s", "dispatches"];
   const memory = ["activations MB", "lower bound", "naive", "weights MB"];
   const rows = models.map(({ name, about, refused, timing: t }) => {
     const model = `${name} ${about}`;
@@ -103,7 +103,14 @@ function modelTable(models: Report["models"]): HTMLElement {
     const times = [...STAGES.map((stage) => t.cold[stage]), t.ms, t.p95].map(inMs);
     const { planned, lowerBound, naive, weights } = t.bytes;
     const sizes = [planned, lowerBound, naive, weights].map(mb);
-    return [model, ...times, t.framesPerSecond.toFixed(1), String(t.dispatches), ...sizes];
+    return [
+      model,
+      ...times,
+      t.networkMs === undefined ? "-" : inMs(t.networkMs),
+      t.framesPerSecond.toFixed(1),
+      String(t.dispatches),
+      ...sizes,
+    ];
   });
   return tableOf("Times, dispatches and memory of each model", [[...heads, ...memory], ...rows]);
 }

@@ -17,11 +17,11 @@ interface OrtSession {
   run(feeds: Record<string, OrtTensor>): Promise<Record<string, OrtTensor>>;
   release(): Promise<void>;
 }
-interface OrtModule {
+export interface OrtModule {
   readonly env: { wasm: { wasmPaths?: string; numThreads?: number }; versions: { web?: string } };
   readonly Tensor: new (type: "float32", data: Float32Array, dims: readonly number[]) => OrtTensor;
   readonly InferenceSession: {
-    create(model: Uint8Array, options: Readonly<Record<string, unknown>>): Promise<OrtSession>;
+    create(model: Uint8Array | string, options: Readonly<Record<string, unknown>>): Promise<OrtSession>;
   };
 }
 

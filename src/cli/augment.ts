@@ -7,16 +7,17 @@ import { fileSource } from "../host/file_source.ts";
 import { preparing } from "../host/page/report.ts";
 import { transformOf } from "../latent_transform.ts";
 import { framesPerStep } from "../store/description.ts";
-import { openStore } from "../store/index.ts";
 import { openCheckpoint } from "../weights/checkpoint.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { onDawn } from "./dawn.ts";
+import { needingAll, openNoted } from "./lost.ts";
 import { newStore } from "./new_store.ts";
 import { printable } from "./printable.ts";
 import { formatTime } from "./time.ts";
 
 /** Steps that are read and written at a time: an even number, as the network sees two together. */
 const STEPS = 16;
+const AROUND = "cut what is around it into stores of its own: kinema cut, with --from and --to";
 const CHANGES = ["flip", "rotate", "crop", "brightness", "saturation"] as const;
 
 /** `kinema augment IN.kvc OUT.kvc`. */
@@ -55,7 +56,7 @@ async function augment({ args, signal, progress, print, note }: CommandContext):
     brightness: args.number("brightness"),
     saturation: args.number("saturation"),
   });
-  const reader = await openStore(await fileSource(input));
+  const reader = await openNoted(await fileSource(input), note);
   const track = codesTrackOf(reader.description, input);
   const rate = rateOf(track) ?? "";
   const file = (flag: string, shipped: string | null, what: string) =>
@@ -80,7 +81,9 @@ async function augment({ args, signal, progress, print, note }: CommandContext):
       const options = { signal, onProgress: preparing(progress.update) };
       using augmenter = await Augmenter.create(gpu, weights, compressor, options);
       for (let step = 0; step < steps; step += STEPS) {
-        const codes = await reader.read(step, Math.min(steps, step + STEPS), track.name);
+        const codes = await needingAll(reader, input, AROUND, () =>
+          reader.read(step, Math.min(steps, step + STEPS), track.name),
+        );
         await writer.append(await augmenter.augment(codes, track.grid, transform, { signal }), track.name);
         progress.update("augment", Math.min(steps, step + STEPS) / steps);
       }

@@ -9,13 +9,14 @@ import { nodeStoreFile } from "../host/store_file.ts";
 import { type Span, SpanTracker } from "../labels/index.ts";
 import { MomentWriter, withMomentTracks } from "../moments.ts";
 import { cutStore } from "../store/cut.ts";
-import { type CodesTrack, createStore, openStore, type StoreReader, type StoreWriter } from "../store/index.ts";
+import { type CodesTrack, createStore, type StoreReader, type StoreWriter } from "../store/index.ts";
 import { decodeSuperblock, SUPERBLOCK_BYTES } from "../store/layout.ts";
-import { type Second, watch } from "../timeline.ts";
+import { type LostTime, type Second, watch } from "../timeline.ts";
 import type { ByteSource } from "../weights/byte_source.ts";
 import { type Checkpoint, openCheckpoint } from "../weights/checkpoint.ts";
 import type { CommandContext } from "./command.ts";
 import { onDawn } from "./dawn.ts";
+import { lostLine, openNoted } from "./lost.ts";
 import { replacement } from "./output.ts";
 import { printable } from "./printable.ts";
 import { spanLine } from "./spans.ts";
@@ -44,6 +45,8 @@ export interface StoreClasses {
   readonly spans: readonly Span[];
   /** Times of the seconds that are changes. */
   readonly changes: readonly number[];
+  /** Times that cannot be read, and of which the rest says nothing; `to` is null where nothing tells how long the video was. */
+  readonly lost: readonly LostTime[];
   readonly steps: { readonly seen: number; readonly skipped: number };
   readonly ms: { readonly prepare: number; readonly run: number };
   readonly bytes: { readonly weights: number; readonly activations: number; readonly states: number };
@@ -66,7 +69,7 @@ export async function classifyStore(context: CommandContext): Promise<void> {
 async function classify(context: CommandContext, source: ByteSource): Promise<void> {
   const { args, note } = context;
   const input = args.positional("VIDEO");
-  const reader = await openStore(source);
+  const reader = await openNoted(source, note);
   const track = codesTrackOf(reader.description, input);
   const weights =
     args.text("weights") ??
@@ -105,28 +108,40 @@ async function run(
     using classifier = await CodesClassifier.create(gpu, checkpoint, track, input, options);
     const writer = await index?.begin(classifier);
     const prepare = performance.now() - start;
-    const tracker = new SpanTracker(classifier.labels);
+    let tracker = new SpanTracker(classifier.labels);
     const spans: Span[] = [];
     const seconds: SecondInWords[] = [];
-    let [seen, skipped] = [0, 0];
+    const lost: LostTime[] = [];
+    let [seen, skipped, passed] = [0, 0, 0];
+    const add = (span: Span | null) => {
+      if (span) spans.push(span);
+      if (span && !json) print(`${spanLine(span)}\n`);
+    };
     const onProgress = (share: number) => progress.update("classify", share);
-    for await (const second of watch(reader, track, classifier, { signal, onProgress })) {
+    const onLost = (time: LostTime) => void lost.push(time);
+    for await (const second of watch(reader, track, classifier, { signal, onLost, onProgress })) {
       for (const step of second.steps) {
         seen++;
         if (step.skipped) skipped++;
-        const ended = tracker.push(step.time, step.logits);
-        if (!ended) continue;
-        spans.push(ended);
-        if (!json) print(`${spanLine(ended)}\n`);
+        for (; passed < lost.length && lost[passed]!.from <= step.time; passed++) {
+          add(tracker.finish(lost[passed]!.from));
+          tracker = new SpanTracker(classifier.labels);
+        }
+        add(tracker.push(step.time, step.logits));
       }
       await writer?.add(second);
       const { embedding: _, steps: __, ...words } = second;
       seconds.push(words);
     }
-    if (seconds.length === 0) fail("bad-input", `${input} has no whole step of codes; there is nothing to classify`);
+    if (seconds.length === 0)
+      fail(
+        "bad-input",
+        `${input} has no whole step of codes${lost.length > 0 ? " left, all are lost" : ""}; there is nothing to classify`,
+      );
     await writer?.flush();
-    const last = tracker.finish(seconds.at(-1)!.to);
-    if (last) spans.push(last);
+    add(tracker.finish(Math.min(seconds.at(-1)!.to, lost[passed]?.from ?? Number.POSITIVE_INFINITY)));
+    if (lost.length > 0)
+      note(`${input}: ${lostLine(lost)} cannot be read; what is said is of the rest (kinema info ${input})`);
     const { planned, weights, states } = classifier.session.plan.bytes;
     const result: StoreClasses = {
       model: classifier.name,
@@ -134,6 +149,7 @@ async function run(
       seconds,
       spans,
       changes: seconds.filter(({ change }) => change).map(({ from }) => from),
+      lost,
       steps: { seen, skipped },
       ms: { prepare, run: performance.now() - start - prepare },
       bytes: { weights, activations: planned, states },
@@ -165,7 +181,7 @@ async function beginIndex(path: string, reader: StoreReader): Promise<Index> {
       const description = withMomentTracks(reader.description, standard.mean.length, name);
       writer = await createStore(file, description, { chunksPerCommit: CHUNKS_PER_COMMIT });
       const kept = reader.description.tracks.filter((track) => description.tracks.includes(track));
-      await cutStore(reader, writer, { first: 0, end: Number.POSITIVE_INFINITY }, undefined, kept);
+      await cutStore(reader, writer, { first: 0, end: Number.POSITIVE_INFINITY }, undefined, kept, "leave out");
       return new MomentWriter(writer);
     },
     async finish() {
@@ -179,18 +195,18 @@ async function beginIndex(path: string, reader: StoreReader): Promise<Index> {
   };
 }
 
-/** What is left to print once the finished spans are out: the last one, the timeline, then how it was done. */
-function asText({ model, adapter, seconds, spans, steps, ms, bytes }: StoreClasses): string {
+/** What is left to print once the spans are out: the timeline, then how it was done. */
+function asText({ model, adapter, seconds, lost, steps, ms, bytes }: StoreClasses): string {
   const mb = (count: number) => `${(count / 1e6).toFixed(1)} MB`;
-  const { from, to } = { from: seconds[0]!.from, to: seconds.at(-1)!.to };
+  const end = seconds.at(-1)!.to;
+  const read = end - lost.reduce((sum, { from, to }) => sum + Math.max(0, Math.min(end, to ?? end) - from), 0);
   const lines = [
-    ...spans.slice(-1).map(spanLine),
     "",
-    ...timelineLines(seconds),
+    ...timelineLines(seconds, lost),
     "",
     `${model} on ${adapter}`,
-    `${steps.seen} steps of ${formatTime(to - from)}, ${steps.skipped} of them skipped as nothing changed`,
-    `prepare ${Math.round(ms.prepare)} ms, run ${Math.round(ms.run)} ms, ${(ms.run / (to - from)).toFixed(1)} ms for a second of video`,
+    `${steps.seen} steps of ${formatTime(read)}, ${steps.skipped} of them skipped as nothing changed`,
+    `prepare ${Math.round(ms.prepare)} ms, run ${Math.round(ms.run)} ms, ${(ms.run / read).toFixed(1)} ms for a second of video`,
     `weights ${mb(bytes.weights)}, activations ${mb(bytes.activations)}, states ${mb(bytes.states)}`,
   ];
   return `${lines.join("\n")}\n`;

@@ -13,7 +13,6 @@ import { packedRate } from "../store/description.ts";
 import {
   type Codes,
   createStore,
-  openStore,
   resumeStore,
   type StoreDescription,
   type StoreReader,
@@ -24,6 +23,7 @@ import type { ByteSource } from "../weights/byte_source.ts";
 import { openCheckpoint } from "../weights/checkpoint.ts";
 import { pixelsPerCode } from "../weights/compressor.ts";
 import type { Command, CommandContext } from "./command.ts";
+import { openNoted } from "./lost.ts";
 import { checkPlace } from "./output.ts";
 import { reported } from "./progress.ts";
 
@@ -91,7 +91,7 @@ async function compress({ args, signal, progress, print, note }: CommandContext)
       onProgress: reported(progress.update),
     });
     const description = { ...info.description, sourceHash: await videoHash(source) };
-    const writer = await openOutput(out, description, info.steps);
+    const writer = await openOutput(out, description, info.steps, note);
     const from = writer.steps(CODES_TRACK);
     if (from > 0) note(`${out}: ${from} of ${info.steps} steps are there; going on`);
     try {
@@ -120,14 +120,19 @@ export async function videoHash(file: ByteSource): Promise<string> {
 }
 
 /** A new store, or one of the same video, which has `steps`, and weights to go on with. */
-export async function openOutput(path: string, description: StoreDescription, steps: number): Promise<StoreWriter> {
+export async function openOutput(
+  path: string,
+  description: StoreDescription,
+  steps: number,
+  note: (line: string) => void = () => {},
+): Promise<StoreWriter> {
   const there = await stat(path).catch(() => null);
   const file = await nodeStoreFile(path, there ? {} : { create: "new" });
   try {
     if (await isUnbegun(file, description)) await file.truncate(0);
     if (file.size === 0) return await createStore(file, description);
     // Looked at first: going on with a store cuts off what is torn at its end.
-    const held = await openStore(file);
+    const held = await openNoted(file, note);
     const other = otherThan(held, description, steps);
     if (other) fail("bad-input", `${path} is there already and holds ${other}; give another name, or remove it`);
     return await resumeStore(file);

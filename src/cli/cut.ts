@@ -3,8 +3,8 @@ import { fail } from "../core/fail.ts";
 import { fileSource } from "../host/file_source.ts";
 import { withoutMomentTracks } from "../moments.ts";
 import { cutRange, cutStore } from "../store/cut.ts";
-import { openStore } from "../store/index.ts";
 import type { Command } from "./command.ts";
+import { needingAll, openNoted } from "./lost.ts";
 import { newStore } from "./new_store.ts";
 import { formatTime, RANGE_FLAGS, rangeOf } from "./time.ts";
 
@@ -20,19 +20,25 @@ export const cutCommand: Command = {
   async run({ args, signal, progress, print, note }) {
     const { from, to } = rangeOf(args);
     const [input, out] = [args.positional("IN"), args.positional("OUT")];
-    const reader = await openStore(await fileSource(input));
+    const reader = await openNoted(await fileSource(input), note);
     const range = cutRange(reader, from, to);
     // A second of the cut begins elsewhere in the film, and is another.
     const kept = withoutMomentTracks(reader.description);
     const description = range.first > 0 ? { ...kept, sourceHash: null } : kept;
     const { fps } = description;
     const at = (frame: number) => (frame * fps[1]) / fps[0];
-    if (range.end === range.first) fail("bad-input", `${input} has nothing from ${formatTime(from)} on`);
+    if (range.end === range.first)
+      fail(
+        "bad-input",
+        `${input} has nothing from ${formatTime(from)} on; it ends at ${formatTime(at(reader.frames))}`,
+      );
     const onProgress = (share: number) => {
       signal.throwIfAborted();
       progress.update("cut", share);
     };
-    await newStore(out, description, (writer) => cutStore(reader, writer, range, onProgress, description.tracks));
+    await needingAll(reader, input, "cut around it with --from and --to", () =>
+      newStore(out, description, (writer) => cutStore(reader, writer, range, onProgress, description.tracks)),
+    );
     const part = { from: at(range.first), to: at(range.end) };
     const frames = range.end - range.first;
     const made = { file: out, input, ...part, frames, seconds: at(frames), bytes: (await stat(out)).size };

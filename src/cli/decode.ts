@@ -6,8 +6,9 @@ import { fileSource } from "../host/file_source.ts";
 import type { DecodedPieces, DecodingInfo, OpenDecodingArgs } from "../host/page/decode_store.ts";
 import { openPage } from "../host/page.ts";
 import { nodeStoreFile } from "../host/store_file.ts";
-import { openStore, type StoreFile } from "../store/index.ts";
+import type { StoreFile } from "../store/index.ts";
 import type { Command, CommandContext } from "./command.ts";
+import { needingAll, openNoted } from "./lost.ts";
 import { checkNew, replacement } from "./output.ts";
 import { reported } from "./progress.ts";
 import { RANGE_FLAGS, rangeOf } from "./time.ts";
@@ -36,8 +37,8 @@ async function decode({ args, signal, progress, print, note }: CommandContext): 
   const [input, out] = [args.positional("IN"), args.positional("OUT")];
   const { from, to } = rangeOf(args);
   await checkNew(out, "OUT");
-  const { description } = await openStore(await fileSource(input));
-  const track = codesTrackOf(description, input);
+  const reader = await openNoted(await fileSource(input), note);
+  const track = codesTrackOf(reader.description, input);
   const rate = rateOf(track) ?? "";
   const weights =
     args.text("weights") ??
@@ -59,7 +60,9 @@ async function decode({ args, signal, progress, print, note }: CommandContext): 
     const info = await page.call<DecodingInfo>("openDecoding", call, { signal, onProgress: reported(progress.update) });
     file = await nodeStoreFile(part, { create: "replace" });
     for (let done = false; !done; ) {
-      const next = await page.call<DecodedPieces>("nextPieces", null, { signal });
+      const next = await needingAll(reader, input, "decode what is around it, with --from and --to", () =>
+        page.call<DecodedPieces>("nextPieces", null, { signal }),
+      );
       for (const { position, bytes } of next.pieces) await file.write(position, bytes);
       progress.update("decode", next.frames / info.frames);
       done = next.done;
@@ -67,7 +70,8 @@ async function decode({ args, signal, progress, print, note }: CommandContext): 
     await file.close();
     await finish();
     const { adapter, frames, width, height } = info;
-    const seconds = (frames * description.fps[1]) / description.fps[0];
+    const [count, unit] = reader.description.fps;
+    const seconds = (frames * unit) / count;
     const made = { file: out, width, height, frames, seconds, bytes: file.size, adapter };
     if (args.has("json")) print(`${JSON.stringify(made)}\n`);
     else print(`${out}: ${frames} frames of ${width} x ${height}; decoded on ${adapter}\n`);

@@ -1,7 +1,9 @@
+import { fail } from "../core/fail.ts";
 import { fileSource } from "../host/file_source.ts";
 import { bitsPerStep, framesPerStep, packedRate, stepRate, type Track } from "../store/description.ts";
-import { openStore, type StepRange, type StoreReader } from "../store/index.ts";
+import { type LostSteps, openStore, type StoreReader } from "../store/index.ts";
 import type { Command, CommandContext } from "./command.ts";
+import { lostText, lostTime } from "./lost.ts";
 import { printable } from "./printable.ts";
 import { formatTime } from "./time.ts";
 
@@ -20,10 +22,17 @@ export const infoCommand: Command = {
     const { generation, faults, size } = reader;
     const video = { width, height, fps, source: origin, sourceHash };
     const report = { file: source.name, size: source.size, ...video, generation };
-    const spare = source.size - size;
+    // What a cut file ends with was committed, and is lost.
+    const cutOff = tracks.some(({ lost, steps }) => lost.some((range) => range.first + (range.steps ?? 1) > steps));
+    const spare = cutOff ? 0 : source.size - size;
     const whole = faults.length === 0 && tracks.every(({ lost }) => lost.length === 0);
     const all: StoreReport = { ...report, whole, faults, uncommittedBytes: Math.max(0, spare), tracks };
-    context.print(context.args.has("json") ? `${JSON.stringify(all, null, 2)}\n` : asText(all));
+    context.print(context.args.has("json") ? `${JSON.stringify(all, null, 2)}\n` : asText(all, reader));
+    if (!whole)
+      fail(
+        "not-converged",
+        `${source.name} is not whole; kinema cut copies what can be read, --from one time --to another`,
+      );
   },
 };
 
@@ -36,7 +45,7 @@ interface TrackReport {
   readonly bytes: number;
   readonly packedBytes: number | null;
   readonly codecs: Readonly<Record<string, number>>;
-  readonly lost: readonly StepRange[];
+  readonly lost: readonly LostSteps[];
 }
 
 interface StoreReport {
@@ -69,13 +78,13 @@ async function reportTrack(
     if (chunk) codecs[chunk.codec] = (codecs[chunk.codec] ?? 0) + 1;
     progress.update(`track ${track.name}`, (entry.first + entry.steps) / steps);
   });
-  const good = steps - lost.reduce((sum, range) => sum + Math.min(range.steps, steps - range.first), 0);
+  const good = steps - lost.reduce((sum, range) => sum + Math.min(range.steps ?? 0, steps - range.first), 0);
   const packedBytes = track.kind === "codes" ? Math.ceil((good * bitsPerStep(track)) / 8) : null;
   const seconds = steps / stepRate(reader.description, track);
   return { track, steps, seconds, chunks, bytes, packedBytes, codecs, lost };
 }
 
-function asText(report: StoreReport): string {
+function asText(report: StoreReport, reader: StoreReader): string {
   const { file, size, width, height, fps, source, generation, faults, uncommittedBytes, tracks } = report;
   const rate = fps[1] === 1 ? `${fps[0]}` : (fps[0] / fps[1]).toFixed(3);
   const rows: [string, string][] = [
@@ -84,7 +93,7 @@ function asText(report: StoreReport): string {
     ["video", `${width} x ${height}, ${rate} frames/s`],
   ];
   if (source !== undefined) rows.push(["source", printable(source)]);
-  for (const track of tracks) rows.push(...trackRows(report, track));
+  for (const track of tracks) rows.push(...trackRows(report, track, reader));
   for (const fault of faults) rows.push(["fault", fault]);
   if (uncommittedBytes > 0) rows.push(["torn", `${uncommittedBytes} bytes that were never committed`]);
   const labels = rows.map(([label]) => `${label}:`);
@@ -95,8 +104,8 @@ function asText(report: StoreReport): string {
 function trackRows(
   report: StoreReport,
   { track, steps, seconds, chunks, bytes, packedBytes, codecs, lost }: TrackReport,
+  reader: StoreReader,
 ): [string, string][] {
-  const { fps } = report;
   const per = framesPerStep(track);
   const rows: [string, string][] = [["track", track.name]];
   if (track.kind === "codes") {
@@ -113,9 +122,10 @@ function trackRows(
     const rate = packedRate(report, track).toFixed(1);
     rows.push(["  bytes", `${bytes}, ${share} % of packed codes, which are 1/${rate} of RGB`]);
   } else rows.push(["  bytes", `${bytes}`]);
-  const at = (step: number) => formatTime((step * per * fps[1]) / fps[0]);
-  for (const { first, steps: count } of lost) {
-    rows.push(["  lost", `${at(first)} to ${at(first + count)}, steps ${first} to ${first + count - 1}`]);
+  for (const range of lost) {
+    const { first, steps: count } = range;
+    const numbers = count === null ? `step ${first} and those behind it` : `steps ${first} to ${first + count - 1}`;
+    rows.push(["  lost", `${lostText(lostTime(reader, track, range))}, ${numbers}`]);
   }
   return rows;
 }

@@ -1,8 +1,8 @@
 import { fail } from "../core/fail.ts";
 import { fileSource } from "../host/file_source.ts";
 import { findSimilar, type Similar } from "../moments.ts";
-import { openStore } from "../store/index.ts";
 import type { Command } from "./command.ts";
+import { openNoted } from "./lost.ts";
 import { printable } from "./printable.ts";
 import { percent } from "./spans.ts";
 import { formatTime, parseTime } from "./time.ts";
@@ -19,13 +19,13 @@ export const searchCommand: Command = {
     { name: "top", value: "N", allowed: "count", text: `moments to print, best first (default ${DEFAULT_TOP})` },
     { name: "json", text: "print one JSON object" },
   ],
-  async run({ args, print }) {
+  async run({ args, print, note }) {
     const input = args.positional("IN");
     const like = parseTime(
       args.text("like") ?? fail("usage", "like what? give --like TIME, a moment of the video"),
       "like",
     );
-    const reader = await openStore(await fileSource(input));
+    const reader = await openNoted(await fileSource(input), note);
     const start = performance.now();
     const moments = await findSimilar(reader, like, args.number("top") ?? DEFAULT_TOP, input);
     const ms = performance.now() - start;

@@ -21,7 +21,7 @@ export { type ErrorCode, KinemaError } from "../core/fail.ts";
 export { type Gpu, type GpuOptions, openGpu } from "../gpu/device.ts";
 export { findSimilar, type Moment, MomentWriter, type Similar, withMomentTracks } from "../moments.ts";
 export type { Codes, CodesTrack, StoreDescription } from "../store/index.ts";
-export { type Second, type TimedStep, type WatchOptions, watch } from "../timeline.ts";
+export { type LostTime, type Second, type TimedStep, type WatchOptions, watch } from "../timeline.ts";
 export type { Frame, Orientation, Pixels } from "../video/ingest.ts";
 export { type ByteSource, fromBlob, fromBytes } from "../weights/byte_source.ts";
 export { type Checkpoint, openCheckpoint } from "../weights/checkpoint.ts";

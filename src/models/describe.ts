@@ -22,6 +22,8 @@ export interface ModelDescription {
    * over a clip. For `stam` the frames that its positions are of, or 1: a stream that keeps the features of so many.
    */
   readonly frames: number;
+  /** Clips in a run, one behind the other: the input has so many times `frames`. Of a TSM without non-local blocks. Default 1. */
+  readonly clips?: number;
   readonly height: number;
   readonly width: number;
   /** null: no classifier, the output is `features`. */
@@ -47,3 +49,10 @@ export interface ModelDescription {
   /** `vit` and `stam` compute every token of their last layers, as the definition has it, though only the class token's is used. */
   readonly everyToken?: boolean;
 }
+
+/** Frames of a run: of all its clips. */
+export const framesIn = ({ frames, clips = 1 }: ModelDescription): number => frames * clips;
+
+/** Whether a run can have several clips. What is per image takes several as frames; a stream is one, and so is what looks across its clip. */
+export const takesClips = ({ model, frames }: Pick<ModelDescription, "model" | "frames">): boolean =>
+  model.startsWith("tsm-") && model !== "tsm-resnet50-nl" && !(model === "tsm-mobilenetv2-online" && frames === 1);

@@ -5,7 +5,7 @@ import type { ModelDescription } from "./describe.ts";
 import { unit } from "./layers.ts";
 
 /**
- * Global mean of each frame, the classifier, and for an offline TSM the mean of its frames' logits (the consensus). Behind
+ * Global mean of each frame, the classifier, and for an offline TSM the mean of a clip's logits (the consensus). Behind
  * a transformer the mean is over one row, the class token's.
  * Without a classifier the pooled features [frames, channels] are the output.
  */
@@ -25,6 +25,6 @@ export function classify(g: GraphBuilder, d: ModelDescription, x: Value): Graph 
   });
   const frames = g.apply(matmul, "head", { x: pooled, ...weights }, { out: d.classes, activation: LINEAR }).y!;
   const consensus = d.model.startsWith("tsm-") && d.model !== "tsm-mobilenetv2-online";
-  g.output("logits", !consensus ? frames : g.apply(mean, "logits", { x: frames }, { groups: 1 }).y!);
+  g.output("logits", !consensus ? frames : g.apply(mean, "logits", { x: frames }, { groups: d.clips ?? 1 }).y!);
   return g.build();
 }

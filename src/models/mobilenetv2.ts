@@ -2,7 +2,7 @@ import { type Graph, GraphBuilder, type Value } from "../core/graph.ts";
 import { channels, extent, tensor } from "../core/tensor.ts";
 import type { ConvAttrs } from "../ops/conv2d.ts";
 import { depthwise, LINEAR, pad, RELU6, samePadding, stateSpec } from "../ops/index.ts";
-import type { ModelDescription } from "./describe.ts";
+import { framesIn, type ModelDescription } from "./describe.ts";
 import { classify } from "./head.ts";
 import { convolution, unit } from "./layers.ts";
 
@@ -20,7 +20,7 @@ const STAGES = [
 /** MobileNetV2 1.0: per frame, with the temporal shift both ways, or online with its state. */
 export function buildMobileNetV2(d: ModelDescription): Graph {
   const g = new GraphBuilder(d.model);
-  let x = g.input(d.model === "mobilenetv2" ? "image" : "video", tensor(d.frames, d.height, d.width, 3));
+  let x = g.input(d.model === "mobilenetv2" ? "image" : "video", tensor(framesIn(d), d.height, d.width, 3));
   x = conv(g, d, "stem", x, { out: 32, kernel: 3, stride: 2, activation: RELU6 });
   let index = 1;
   for (const [expansion, out, blocks, first] of STAGES) {
@@ -71,7 +71,7 @@ function block(
     const mode = d.model === "tsm-mobilenetv2-online" ? "past" : "both";
     // One frame at a time is a stream; a longer clip is the same network offline, zeros before its first frame.
     if (shifted && mode === "past" && d.frames === 1) state = g.state(`${name}.past`, stateSpec(x.spec, fold));
-    const shift = shifted ? { shift: { mode, fold } as const } : {};
+    const shift = shifted ? { shift: { mode, fold, frames: d.frames } as const } : {};
     const shape = { out: hidden, kernel: 1, stride: 1, activation: RELU6, ...shift };
     h = conv(g, d, `${name}.expand`, x, shape, { past: state });
   }

@@ -2,7 +2,7 @@ import { type Graph, GraphBuilder, type Value } from "../core/graph.ts";
 import { channels, extent, tensor } from "../core/tensor.ts";
 import type { ConvAttrs } from "../ops/conv2d.ts";
 import { LINEAR, matmul, maxPool, packOperand, pad, RELU, softmax } from "../ops/index.ts";
-import { type ModelDescription, resnetBlocks } from "./describe.ts";
+import { framesIn, type ModelDescription, resnetBlocks } from "./describe.ts";
 import { classify } from "./head.ts";
 import { convolution, unit, zeroBias } from "./layers.ts";
 
@@ -12,7 +12,7 @@ const NON_LOCAL: ReadonlySet<string> = new Set(["layer2.0", "layer2.2", "layer3.
 /** TSM-ResNet: bottlenecks with the stride on the 3x3 convolution (torchvision's v1.5), the shift in front of each block's first 1x1. */
 export function buildResNet(d: ModelDescription): Graph {
   const g = new GraphBuilder(d.model);
-  let x = g.input("video", tensor(d.frames, d.height, d.width, 3));
+  let x = g.input("video", tensor(framesIn(d), d.height, d.width, 3));
   x = conv(g, d, "stem", x, { out: 64, kernel: 7, stride: 2, activation: RELU });
   x = g.apply(maxPool, "stem.pool", { x }, { kernel: 3, stride: 2, pad: 1 }).y!;
   for (const [layer, blocks] of resnetBlocks(d.model).entries()) {
@@ -30,7 +30,7 @@ type ConvShape = Pick<ConvAttrs, "out" | "kernel" | "stride" | "activation">;
 
 function conv(g: GraphBuilder, d: ModelDescription, name: string, x: Value, shape: ConvShape, residual?: Value): Value {
   const fold = Math.floor(channels(x.spec) / d.shiftDivisor);
-  const shift = d.shifted.has(name) ? { shift: { mode: "both", fold } as const } : {};
+  const shift = d.shifted.has(name) ? { shift: { mode: "both", fold, frames: d.frames } as const } : {};
   const attrs = { ...shape, ...shift, padding: pad((shape.kernel - 1) / 2) };
   return convolution(g, name, x, attrs, d.folded, { residual });
 }

@@ -26,6 +26,8 @@ export interface Shift {
   readonly mode: "both" | "past";
   /** Channels taken from each neighbour. */
   readonly fold: number;
+  /** Frames in a clip; x holds one clip or several, one behind the other. Default: all of x is one. */
+  readonly frames?: number;
 }
 
 export interface ConvAttrs {
@@ -98,7 +100,7 @@ function tokensSpec(pixels: TensorSpec, lead: number, residual: TensorSpec | und
 
 /**
  * Convolution over [frames, height, width, in] with bias, residual and activation in the same kernel; w is packed [out/4, k*k, in/4] blocks of 4x4.
- * A `shift` takes some of x's channels from neighbour frames of the clip, zeros beyond its ends. In a stream x is one frame and the
+ * A `shift` takes some of x's channels from neighbour frames of their clip, zeros beyond its ends. In a stream x is one frame and the
  * state `past` [1, height, width, fold] stands for the frame before; `carry`, given with `residual`, is the state that keeps the
  * first channels of the residual's last frame (all of them, where it has as many) for the next call. With `lead` the pixels are summed into a token tensor (patch embedding).
  */
@@ -129,6 +131,8 @@ export const conv2d = defineOp<ConvAttrs>({
       const groups = shift.mode === "both" ? 2 : 1;
       if (shift.fold < 1 || shift.fold * groups > channels(x!))
         fail("graph", `a shift of ${groups} x ${shift.fold} channels does not fit ${channels(x!)}`);
+      if (shift.frames !== undefined && extent(x!, 0) % shift.frames !== 0)
+        fail("graph", `${extent(x!, 0)} frames do not divide into clips of ${shift.frames}`);
       const kept = stateSpec(x!, shift.fold);
       if (past && (shift.mode !== "past" || extent(x!, 0) !== 1))
         fail("graph", "a stream is shifted from the past, one frame at a time");
@@ -156,7 +160,7 @@ function gather(attrs: ConvAttrs, input: TensorSpec, stream: boolean): Gather {
   };
   if (shift) {
     const next = shift.mode === "both" ? shift.fold : 0;
-    const clip = { next, past: shift.fold, frames: extent(input, 0) };
+    const clip = { next, past: shift.fold, frames: shift.frames ?? extent(input, 0) };
     return stream
       ? { ...places, load: "STREAM", taps: 2, shift: clip }
       : { ...places, load: "CLIP", taps: 3, shift: clip };

@@ -68,10 +68,10 @@ export class Batch {
     const bytes = joined(Uint8Array, this.parts);
     if (bytes.length > 0) await file.write(this.log.length - bytes.length, bytes);
     await file.flush();
-    const { fileId, page, pageAt, sequence, link, tail } = this.log;
+    const { fileId, page, pageAt, sequence, link, tail, ends } = this.log;
     const [generation, slot] = [this.log.generation + 1, 1 - this.log.slot];
     const pages = page ? page.number + 1 : 0;
-    const root = { fileId, generation, length: this.log.length, pageAt, pages, sequence, link, tail };
+    const root = { fileId, generation, length: this.log.length, pageAt, pages, sequence, link, tail, ends };
     await file.write(SUPERBLOCK_AT[slot]!, encodeSuperblock(root));
     await file.flush();
     this.log = { ...this.log, generation, slot };

@@ -1,5 +1,5 @@
 import { framesPerStep, type Track } from "./description.ts";
-import type { StoreReader } from "./reader.ts";
+import type { Part, StoreReader } from "./reader.ts";
 import type { StoreWriter } from "./writer.ts";
 
 /** Frames `first` to `end - 1` of a store's video. */
@@ -16,11 +16,10 @@ export function cutRange(reader: StoreReader, from: number, to: number): FrameRa
   const { fps, tracks } = reader.description;
   const codes = tracks.filter((track) => track.kind === "codes");
   const unit = codes.map(framesPerStep).reduce(leastCommonMultiple, 1);
-  const frames = Math.max(...tracks.map((track) => reader.steps(track.name) * framesPerStep(track)));
   const frameAt = (seconds: number) => (seconds * fps[0]) / fps[1];
   const first = Math.floor((frameAt(from) + 1e-6) / unit) * unit;
   const end = Math.ceil((frameAt(to) - 1e-6) / unit) * unit;
-  return { first, end: Math.max(first, Math.min(end, frames)) };
+  return { first, end: Math.max(first, Math.min(end, reader.frames)) };
 }
 
 function leastCommonMultiple(a: number, b: number): number {
@@ -32,7 +31,8 @@ function leastCommonMultiple(a: number, b: number): number {
 /**
  * Copies a range of frames into a store of the same tracks, or of those that are given. Chunks of codes that are in it whole are copied as they
  * are, those at its ends are coded anew; chunks of bytes are copied where they begin in it.
- * Throws what reading and writing throw; "bad-file" for damage in the range.
+ * Throws what reading and writing throw; "bad-file" or "truncated" for damage in the range, unless `lost` is "leave out": the steps behind it then
+ * keep their numbers.
  * @param onProgress is told the share that is done
  */
 export async function cutStore(
@@ -41,50 +41,42 @@ export async function cutStore(
   range: FrameRange,
   onProgress: (share: number) => void = () => {},
   tracks: readonly Track[] = reader.description.tracks,
+  lost: "refuse" | "leave out" = "refuse",
 ): Promise<void> {
   for (const [index, track] of tracks.entries()) {
-    const report = (share: number) => onProgress((index + share) / tracks.length);
-    if (track.kind === "codes") await cutCodes(reader, writer, range, track, report);
-    else await cutBytes(reader, writer, range, track, report);
+    // Steps that begin in the range. What is lost behind the last one that is there is left out, too, or not asked for.
+    const steps = reader.steps(track.name);
+    const [first, end] = [range.first, range.end].map((frame) => Math.ceil(frame / framesPerStep(track))) as [
+      number,
+      number,
+    ];
+    const last = lost === "refuse" ? Math.min(end, steps) : end;
+    for await (const part of reader.parts(first, last, track.name)) {
+      if (part.error && lost === "refuse") throw part.error;
+      await copyPart(writer, part, [first, last], track);
+      const share = (part.first + (part.steps ?? 0) - first) / (Math.min(end, steps) - first);
+      onProgress((index + Math.min(1, share)) / tracks.length);
+    }
   }
   await writer.commit();
 }
 
-/** Steps of a track that begin in a range, of those there are: the first, and the one behind the last. */
-function stepsIn(reader: StoreReader, { first, end }: FrameRange, track: Track): [number, number] {
-  const stepAt = (frame: number) => Math.min(Math.ceil(frame / framesPerStep(track)), reader.steps(track.name));
-  return [stepAt(first), stepAt(end)];
-}
-
-async function cutCodes(
-  reader: StoreReader,
+/** Copies what of a part lies in the range that begins with step `first` and ends before `end`. */
+async function copyPart(
   writer: StoreWriter,
-  range: FrameRange,
-  track: Track,
-  report: (share: number) => void,
+  { chunk, ...part }: Part,
+  [first, end]: readonly [number, number],
+  { name, kind }: Track,
 ): Promise<void> {
-  const { name } = track;
-  const [first, end] = stepsIn(reader, range, track);
-  for (let step = first; step < end; ) {
-    const chunk = await reader.chunkAt(step, name);
-    const stop = chunk ? Math.min(end, chunk.first + chunk.steps) : step + 1;
-    if (chunk && chunk.first === step && stop === step + chunk.steps) await writer.appendChunk(chunk, name);
-    else await writer.append(await reader.read(step, stop, name), name);
-    step = stop;
-    report((step - first) / (end - first));
-  }
-}
-
-async function cutBytes(
-  reader: StoreReader,
-  writer: StoreWriter,
-  range: FrameRange,
-  track: Track,
-  report: (share: number) => void,
-): Promise<void> {
-  const [first, end] = stepsIn(reader, range, track);
-  for await (const { first: step, steps, payload } of reader.chunks(first, end, track.name)) {
-    if (step >= first) await writer.appendBytes(track.name, step - first, steps, payload);
-    report((step - first) / (end - first));
+  const from = Math.max(first, part.first);
+  const to = Math.min(end, part.first + (part.steps ?? 0));
+  if (kind === "bytes") {
+    if (chunk && part.first === from) await writer.appendBytes(name, from - first, chunk.steps, chunk.payload);
+  } else if (!chunk) await writer.leaveOut(to - from, name);
+  else if (to - from === chunk.steps) await writer.appendChunk(chunk, name);
+  else {
+    const codes = chunk.codes();
+    const each = codes.length / chunk.steps;
+    await writer.append(codes.subarray((from - part.first) * each, (to - part.first) * each), name);
   }
 }

@@ -48,6 +48,8 @@ export interface Superblock {
   readonly link: number;
   /** Chunks since the last index page, less than 16. */
   readonly tail: readonly Entry[];
+  /** Of each of the first four tracks, the step that follows its last chunk; null where a writer did not say it. */
+  readonly ends: readonly (number | null)[];
 }
 
 /** The 64 bytes before every payload. */
@@ -116,6 +118,8 @@ const getEntry = (data: DataView, at: number): Entry => ({
   codec: data.getUint8(at + 26),
 });
 
+const ENDS_AT = 56;
+const ENDS = 4;
 const TAIL_AT = 88;
 
 export function encodeSuperblock(root: Superblock): Uint8Array {
@@ -131,6 +135,7 @@ export function encodeSuperblock(root: Superblock): Uint8Array {
   data.setUint32(44, root.sequence, true);
   data.setUint32(48, root.link, true);
   data.setUint32(52, root.tail.length, true);
+  for (const [i, end] of root.ends.slice(0, ENDS).entries()) setU64(data, ENDS_AT + 8 * i, end === null ? 0 : end + 1);
   for (const [i, entry] of root.tail.entries()) setEntry(data, TAIL_AT + i * ENTRY_BYTES, entry);
   data.setUint32(508, crc32c(bytes.subarray(0, 508)), true);
   return bytes;
@@ -153,6 +158,7 @@ export function decodeSuperblock(bytes: Uint8Array): Superblock | { readonly ver
     sequence: data.getUint32(44, true),
     link: data.getUint32(48, true),
     tail: Array.from({ length: count }, (_, i) => getEntry(data, TAIL_AT + i * ENTRY_BYTES)),
+    ends: Array.from({ length: ENDS }, (_, i) => getU64(data, ENDS_AT + 8 * i) || null).map((end) => end && end - 1),
   };
 }
 

@@ -52,8 +52,8 @@ export interface Opened {
   readonly scanned: readonly Entry[] | null;
   /** What is wrong with the file's own structures, in words. */
   readonly faults: readonly string[];
-  /** Per track, the step that followed its last chunk when it was committed; behind `log.ends` where chunks are lost. */
-  readonly expected: readonly number[];
+  /** Per track, the step that followed its last chunk when it was committed, behind `log.ends` where chunks are lost; null where nothing says it. */
+  readonly expected: readonly (number | null)[];
   /** Chunks that were written whole after the last commit, and are taken as committed. */
   readonly recovered: readonly Entry[];
 }
@@ -78,17 +78,18 @@ export async function openLog(source: ByteSource, how: "index" | "scan" = "index
     const log = await rootedLog(source, root, description);
     if (log) {
       const { log: whole, recovered } = await continueLog(source, log);
-      return { log: whole, scanned: null, faults, recovered, expected: whole.ends };
+      const expected = whole.ends.map((end, track) => Math.max(end, root.ends[track] ?? 0));
+      return { log: whole, scanned: null, faults, recovered, expected };
     }
     faults.push("the index is damaged");
   } else if (root && root.length > source.size) {
     faults.push(`the file ends ${root.length - source.size} bytes before what was committed`);
   }
-  const found = await scanLog(source, description, root);
-  const expected = [...found.log.ends];
-  for (const { track, first, steps } of root?.tail ?? []) {
-    if (track < expected.length) expected[track] = Math.max(expected[track]!, first + steps);
-  }
+  const { committed, ...found } = await scanLog(source, description, root);
+  const expected = found.log.ends.map((end, track) => {
+    const before = committed ? committed[track]! : end;
+    return before === null ? null : Math.max(end, before);
+  });
   return { ...found, faults, expected };
 }
 
@@ -106,6 +107,7 @@ function newestSuperblock(head: Uint8Array, name: string, faults: string[]): Roo
     if (block && block.generation > (newest?.generation ?? 0)) newest = { ...block, slot };
     if (!block && bytes.some((byte) => byte !== 0)) faults.push(`superblock ${"AB"[slot]} is damaged`);
   }
+  if (!newest && faults.length === 0) faults.push("both superblocks are gone");
   return newest;
 }
 
@@ -226,7 +228,7 @@ async function scanLog(
   source: ByteSource,
   described: Described,
   root: Root | null,
-): Promise<{ log: Log; scanned: Entry[]; recovered: Entry[] }> {
+): Promise<{ log: Log; scanned: Entry[]; recovered: Entry[]; committed: (number | null)[] | null }> {
   const committed = Math.min(root?.length ?? source.size, source.size);
   const headers: RecordHeader[] = [];
   for (let at = RECORDS_AT; at + HEADER_BYTES <= committed; ) {
@@ -240,6 +242,7 @@ async function scanLog(
     if (next === null) break;
     at = next;
   }
+  const ends = root && described.description.tracks.map((_, track) => committedEnd(root, headers, track));
   while (headers.length > 0 && !(await readRecord(source, headers.at(-1)!.offset))?.payload) headers.pop();
   let log: Log = {
     ...described,
@@ -253,7 +256,20 @@ async function scanLog(
   }
   const scanned = headers.filter(({ kind }) => kind === KIND.chunk).map(entryOf);
   const continued = await continueLog(source, log);
-  return { ...continued, scanned: [...scanned, ...continued.recovered] };
+  return { ...continued, scanned: [...scanned, ...continued.recovered], committed: ends };
+}
+
+/** The step that followed a track's last chunk at the last commit: as its superblock says or, where no record behind the track's last one is missing, that one. */
+function committedEnd(root: Root, headers: readonly RecordHeader[], track: number): number | null {
+  const listed = root.tail.findLast((entry) => entry.track === track);
+  if (listed) return listed.first + listed.steps;
+  const stated = root.ends[track] ?? null;
+  if (stated !== null) return stated;
+  let missing = root.sequence - 1;
+  for (let i = headers.length - 1; headers[i]?.sequence === missing; i--) missing--;
+  const last = headers.findLast((header) => header.kind === KIND.chunk && header.track === track);
+  if ((last?.sequence ?? -1) < missing) return null;
+  return last ? last.first + last.steps : 0;
 }
 
 const fits = (header: RecordHeader, { fileId, description }: Described, before: RecordHeader | undefined): boolean =>

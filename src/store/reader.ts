@@ -7,6 +7,7 @@ import {
   type CodesTrack,
   codesArray,
   codesPerStep,
+  framesPerStep,
   type StoreDescription,
   stepRate,
   type Track,
@@ -33,11 +34,22 @@ export interface Chunk {
   words(): Uint32Array;
 }
 
-/** Steps `first` to `first + steps - 1`. */
-export interface StepRange {
+/** Steps that cannot be read, `first` to `first + steps - 1`. `steps` is null where a file lost its end and what said how long it was. */
+export interface LostSteps {
   readonly first: number;
-  readonly steps: number;
+  readonly steps: number | null;
 }
+
+/** Steps in a row: a chunk, or lost, with what reading them throws. `entry` is null where no index knows of them. */
+export type Part =
+  | {
+      readonly first: number;
+      readonly steps: number;
+      readonly entry: Entry;
+      readonly chunk: Chunk;
+      readonly error: null;
+    }
+  | (LostSteps & { readonly entry: Entry | null; readonly chunk: null; readonly error: KinemaError });
 
 /**
  * Opens a store for reading: two reads, however long it is. A store that is being written shows what was
@@ -55,7 +67,7 @@ export class StoreReader {
   readonly faults: readonly string[];
   private readonly source: ByteSource;
   private readonly log: Log;
-  private readonly expected: readonly number[];
+  private readonly expected: readonly (number | null)[];
   private seek: Seek;
 
   constructor(source: ByteSource, { log, scanned, faults, expected }: Opened) {
@@ -80,6 +92,13 @@ export class StoreReader {
   /** Steps of a track: one more than the number of its last. */
   steps(track?: string): number {
     return this.log.ends[trackIndex(this.description, track)]!;
+  }
+
+  /** Frames of the video: those of the longest track of codes; of a store that has none, those of the longest track. */
+  get frames(): number {
+    const codes = this.description.tracks.filter(({ kind }) => kind === "codes");
+    const tracks = codes.length > 0 ? codes : this.description.tracks;
+    return Math.max(...tracks.map((track) => this.steps(track.name) * framesPerStep(track)));
   }
 
   /** The step that shows at a time in seconds, from 0; at most the last. */
@@ -115,19 +134,43 @@ export class StoreReader {
    * Throws "bad-file" where one is damaged or, of codes, whose steps have no gaps, lost.
    */
   async *chunks(from = 0, to = Number.POSITIVE_INFINITY, track?: string): AsyncGenerator<Chunk> {
+    for await (const { chunk, error } of this.parts(from, Math.min(to, this.steps(track)), track)) {
+      if (error) throw error;
+      yield chunk;
+    }
+  }
+
+  /**
+   * What `chunks` gives, and where that throws, the steps that are lost instead: of codes every one that is missing, of bytes the chunks that are
+   * damaged. Behind the last chunk comes what was committed there and is gone. Throws what the source throws.
+   */
+  async *parts(from = 0, to = Number.POSITIVE_INFINITY, track?: string): AsyncGenerator<Part> {
     const index = trackIndex(this.description, track);
-    const gapless = this.description.tracks[index]!.kind === "codes";
+    const { kind, name } = this.description.tracks[index]!;
     let next = from;
-    const expect = (step: number) => {
-      if (gapless && next < step)
-        fail("bad-file", `${this.source.name}: step ${next} is lost; the file is damaged (kinema info)`);
+    const missing = (end: number | null): Part => {
+      const steps = end === null ? null : end - next;
+      const message = `${this.source.name}: step ${next} is lost; the file is damaged (kinema info)`;
+      const error = new KinemaError("bad-file", message, { track: name, first: next, steps });
+      return { first: next, steps, entry: null, chunk: null, error };
     };
     for await (const entry of this.entries(from, to, track)) {
-      expect(entry.first);
-      yield await this.load(entry);
-      next = entry.first + entry.steps;
+      const { first, steps } = entry;
+      if (kind === "codes" && next < first) yield missing(first);
+      next = first + steps;
+      yield await this.load(entry).then(
+        (chunk) => ({ first, steps, entry, chunk, error: null }),
+        (error: unknown) => {
+          if (!(error instanceof KinemaError && isDamage(error))) throw error;
+          return { first, steps, entry, chunk: null, error };
+        },
+      );
     }
-    expect(Math.min(to, this.log.ends[index]!));
+    // A gap in bytes is none in what there is.
+    if (kind === "bytes") next = Math.max(next, this.log.ends[index]!);
+    const end = this.expected[index] ?? null;
+    if (next < Math.min(end ?? Number.POSITIVE_INFINITY, to))
+      yield missing(Number.isFinite(to) ? Math.min(end ?? to, to) : end);
   }
 
   /** The chunk that holds a step, or null. Throws "bad-file" where it is damaged. */
@@ -167,31 +210,15 @@ export class StoreReader {
   }
 
   /**
-   * Reads every chunk of a track and says which steps are lost; the last range reaches to what was committed.
+   * Reads every chunk of a track and says which steps are lost; the last of them reach to what was committed.
    * @param onChunk is told of every chunk, read whole or not
    */
-  async check(track: string, onChunk: (entry: Entry, chunk: Chunk | null) => void = () => {}): Promise<StepRange[]> {
-    const index = trackIndex(this.description, track);
-    const gapless = this.description.tracks[index]!.kind === "codes";
-    const lost: StepRange[] = [];
-    const lose = (first: number, end: number) => {
-      const last = lost.at(-1);
-      if (last && last.first + last.steps === first)
-        lost[lost.length - 1] = { first: last.first, steps: end - last.first };
-      else if (end > first) lost.push({ first, steps: end - first });
-    };
-    let next = 0;
-    for await (const entry of this.entries(0, undefined, track)) {
-      if (gapless) lose(next, entry.first);
-      next = entry.first + entry.steps;
-      const chunk = await this.load(entry).catch((error: unknown) => {
-        if (error instanceof KinemaError && (error.code === "bad-file" || error.code === "truncated")) return null;
-        throw error;
-      });
-      if (!chunk) lose(entry.first, next);
-      onChunk(entry, chunk);
+  async check(track: string, onChunk: (entry: Entry, chunk: Chunk | null) => void = () => {}): Promise<LostSteps[]> {
+    const lost: LostSteps[] = [];
+    for await (const { first, steps, entry, chunk } of this.parts(0, undefined, track)) {
+      if (entry) onChunk(entry, chunk);
+      if (!chunk) addLost(lost, { first, steps });
     }
-    lose(next, this.expected[index]!);
     return lost;
   }
 
@@ -246,4 +273,13 @@ export class StoreReader {
       steps: entry.steps,
     });
   }
+}
+
+const isDamage = ({ code }: KinemaError): boolean => code === "bad-file" || code === "truncated";
+
+/** Adds lost steps to a list in order; those that follow the last ones without a gap become one with them. */
+export function addLost(list: LostSteps[], { first, steps }: LostSteps): void {
+  const last = list.at(-1);
+  if (last?.steps == null || last.first + last.steps !== first) list.push({ first, steps });
+  else list[list.length - 1] = { first: last.first, steps: steps === null ? null : last.steps + steps };
 }

@@ -193,6 +193,20 @@ export class StoreWriter {
     });
   }
 
+  /** Leaves out the next steps of a track of codes, as lost ones: those that follow keep their numbers, and readers say that these are lost. */
+  leaveOut(steps: number, track?: string): Promise<void> {
+    const index = trackIndex(this.description, track);
+    const waiting = this.waiting[index];
+    if (!waiting)
+      return reject(() => fail("bad-input", "leaveOut is for tracks of codes; those of bytes may have gaps"));
+    return this.enqueue(async () => {
+      await this.write(index);
+      const { log } = this.batch;
+      this.batch.log = { ...log, ends: log.ends.map((end, i) => (i === index ? end + steps : end)) };
+      waiting.before = null;
+    });
+  }
+
   /** Writes what waits, as chunks that are not full, and commits: for a pause, or the end. */
   commit(): Promise<void> {
     return this.enqueue(() => this.writeAll());

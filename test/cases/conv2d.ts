@@ -19,7 +19,7 @@ interface Size {
   readonly residual?: boolean;
   /** Channels of the residual that a state keeps. */
   readonly carry?: number;
-  readonly shift?: { readonly mode: "both" | "past"; readonly fold: number };
+  readonly shift?: { readonly mode: "both" | "past"; readonly fold: number; readonly frames?: number };
   /** The shift's past comes from a state. */
   readonly stream?: boolean;
   readonly bench?: boolean;
@@ -31,6 +31,7 @@ function title(s: Size): string {
   if (s.padding) words.push(`pad ${s.padding.top},${s.padding.left},${s.padding.bottom},${s.padding.right}`);
   if (s.reflect) words.push("reflect");
   if (s.shift) words.push(`${s.stream ? "stream" : `shift ${s.shift.mode}`} ${s.shift.fold}`);
+  if (s.shift?.frames) words.push(`in clips of ${s.shift.frames}`);
   if (s.residual) words.push("residual");
   if (s.carry) words.push(`carry ${s.carry}`);
   return `${words.join(" ")} [${s.x.join(", ")}] -> ${s.out} ${s.clamp ?? "linear"}`;
@@ -91,7 +92,7 @@ const firstChannels = (data: Float32Array, channels: number, count: number) =>
 
 /** x behind the shift: of a clip, or of one frame whose past is `past`. */
 function shifted({ x, shift }: Size, data: Float32Array, past: Float32Array | undefined): Float32Array {
-  if (!past) return shiftFrames(data, x, x[0], shift!);
+  if (!past) return shiftFrames(data, x, shift!.frames ?? x[0], shift!);
   const { fold } = shift!;
   return data.map((v, i) => (i % x[3] < fold ? past[Math.floor(i / x[3]) * fold + (i % x[3])]! : v));
 }
@@ -133,6 +134,8 @@ const SIZES: readonly Size[] = [
   { x: [1, 3, 5, 16], out: 18, shift: { mode: "both", fold: 4 } }, // no neighbour
   { x: [4, 3, 2, 17], out: 18, shift: { mode: "past", fold: 4 } },
   { x: [3, 2, 5, 13], out: 18, shift: { mode: "past", fold: 3 } },
+  { x: [6, 3, 2, 17], out: 18, shift: { mode: "both", fold: 4, frames: 3 } },
+  { x: [4, 3, 2, 25], out: 18, shift: { mode: "past", fold: 3, frames: 2 } },
   // Shifted in a stream.
   { x: [1, 3, 5, 33], out: 18, shift: { mode: "past", fold: 4 }, stream: true },
   { x: [1, 5, 3, 25], out: 18, shift: { mode: "past", fold: 3 }, stream: true },

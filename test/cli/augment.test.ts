@@ -1,5 +1,5 @@
 // `kinema augment`: a store's video changed in its codes.
-import { existsSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { quantiserHash, storeDescription } from "../../src/compressor.ts";
@@ -85,6 +85,17 @@ describe("kinema augment", () => {
     expect([code, stdout]).toEqual([130, ""]);
     expect(stderr).toMatch(said);
     expect([out, `${out}.lock`].map((path) => existsSync(path))).toEqual([false, false]);
+  });
+
+  it("of a damaged store says what is lost and what to do, and leaves no file", async () => {
+    const bytes = new Uint8Array(readFileSync(film));
+    bytes[(await (await openStore(await fileSource(film))).chunkAt(20))!.offset + 80]! ^= 1;
+    const [damaged, out] = [files.write("damaged.kvc", bytes), files.path("half.kvc")];
+    await expectRefusal(
+      ["augment", damaged, out, "--flip", "--weights", weights],
+      /damaged\.kvc: of codes 0:00:01\.04 to 0:00:02\.08 cannot be read; cut what is around it .*: kinema cut/,
+    );
+    expect(existsSync(out)).toBe(false);
   });
 
   it("kinema inspect tells its network", async () => {

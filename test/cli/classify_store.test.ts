@@ -30,6 +30,8 @@ const files = new Workspace();
 afterAll(() => files.remove());
 
 const SECONDS = 21;
+/** The last of them has 24 frames. */
+const END = 20.96;
 const LABELS = ["left", "right", "low", "up and away", "still"];
 const [film, other] = [files.path("film.kvc"), files.path("other.kvc")];
 const shape: MotionCodesShape = {
@@ -64,12 +66,12 @@ describe("kinema classify IN.kvc", () => {
     const { code, stdout, stderr } = await kinema("classify", film, "--weights", weights);
     expect([code, stderr]).toEqual([0, ""]);
     const label = `(${LABELS.join("|")})`;
-    expect(stdout).toMatch(new RegExp(`^ +\\d+\\.\\d\\d - +21\\.00 s +\\d+\\.\\d %  ${label}$`, "m"));
-    expect(stdout).toMatch(new RegExp(`^0:00:00\\.00 [a-z]{${SECONDS}} 0:00:21\\.00$`, "m"));
+    expect(stdout).toMatch(new RegExp(`^ +\\d+\\.\\d\\d - +20\\.96 s +\\d+\\.\\d %  ${label}$`, "m"));
+    expect(stdout).toMatch(new RegExp(`^0:00:00\\.00 [a-z]{${SECONDS}} 0:00:20\\.96$`, "m"));
     expect(stdout).toMatch(new RegExp(`^ *\\d+\\.\\d %  [a-z] ${label}$`, "m"));
     expect(stdout).toMatch(/^(changes at 0:00:|no change stands out)/m);
     expect(stdout).toMatch(/^kinema-motion-codes-192 \(s3d\) on /m);
-    expect(stdout).toMatch(/^131 steps of 0:00:21\.00, 0 of them skipped/m); // 262 steps of two frames, every second one
+    expect(stdout).toMatch(/^131 steps of 0:00:20\.96, 0 of them skipped/m); // 262 steps of two frames, every second one
   });
 
   it("prints all as JSON, with --index keeps it, and leaves the codes as they are", async () => {
@@ -81,7 +83,7 @@ describe("kinema classify IN.kvc", () => {
     expect(report.seconds.map(({ from }) => from)).toEqual(Array.from({ length: SECONDS }, (_, i) => i));
     expect(report.seconds.every(({ label, index }) => LABELS[index] === label)).toBe(true);
     expect(report.changes).toEqual(report.seconds.filter(({ change }) => change).map(({ from }) => from));
-    expect(report.spans.at(-1)!.to).toBe(SECONDS);
+    expect([report.spans.at(-1)!.to, report.seconds.at(-1)!.to, report.lost]).toEqual([END, END, []]);
     const reader = await openStore(await fileSource(film));
     expect(reader.description.tracks.map(({ name }) => name)).toEqual(["codes", "embedding", "timeline"]);
     expect(await reader.read(0, reader.steps("codes"), "codes")).toEqual(codes);
@@ -143,10 +145,48 @@ describe("kinema classify IN.kvc", () => {
     expect(readdirSync(files.path("kept"))).toEqual(["own.kvc"]);
   });
 
+  it("tells of a damaged store what can be read of it, and which times are lost", async () => {
+    const reader = await openStore(await fileSource(other));
+    const bytes = new Uint8Array(readFileSync(other));
+    for (const step of [52, 65, 200]) bytes[(await reader.chunkAt(step))!.offset + 80]! ^= 2;
+    const damaged = files.write("damaged.kvc", bytes);
+    const lost = [
+      { from: 4.16, to: 6.24 }, // chunks of 13 steps
+      { from: 15.6, to: 16.64 },
+    ];
+    const said =
+      /damaged\.kvc: 0:00:04\.16 to 0:00:06\.24, 0:00:15\.60 to 0:00:16\.64 cannot be read; what is said is of/;
+    const { code, stdout, stderr } = await kinema("classify", damaged, "--weights", weights);
+    expect([code, stderr]).toEqual([0, expect.stringMatching(said)]);
+    expect(stdout).toMatch(/^0:00:00\.00 [a-z]{5}-[a-z]{15} 0:00:20\.96$/m);
+    expect(stdout).toMatch(/^- lost: 0:00:04\.16 to 0:00:06\.24$/m);
+    const result = await kinema("classify", damaged, "--weights", weights, "--json", "--index");
+    expect([result.code, result.stderr]).toEqual([0, expect.stringMatching(said)]);
+    const report: StoreClasses = JSON.parse(result.stdout);
+    expect(report.lost).toEqual(lost);
+    expect(report.seconds.map(({ number }) => number)).toEqual([...Array(SECONDS).keys()].filter((n) => n !== 5));
+    // A span ends where something is lost, and none reaches across it.
+    for (const { from, to } of report.spans)
+      for (const gap of lost) expect(to <= gap.from || from >= gap.to, `${from} to ${to}`).toBe(true);
+    expect(report.spans.map(({ to }) => to)).toEqual(expect.arrayContaining(lost.map(({ from }) => from)));
+    // The codes that are left are where they were, the lost ones are still lost, and there is no embedding of them.
+    const indexed = await openStore(await fileSource(damaged));
+    const each = codes.length / reader.steps();
+    expect(await indexed.check("codes")).toEqual([
+      { first: 52, steps: 26 },
+      { first: 195, steps: 13 },
+    ]);
+    expect(await indexed.read(78, 195, "codes")).toEqual(codes.subarray(78 * each, 195 * each));
+    const at = async (time: string) => kinema("search", damaged, "--like", time, "--top", "3", "--json");
+    expect(JSON.parse((await at("9")).stdout).moments).toHaveLength(3);
+    expect((await at("5.5")).stderr).toMatch(/no embedding at 5\.5 s: that second is lost, or no step begins in it/);
+  });
+
   it("refuses what does not fit, in a line", async () => {
     await expectRefusal(["search", other, "--like", "1"], /no embeddings; make them once: kinema classify .* --index/);
     await expectRefusal(["search", film], /give --like TIME/);
-    await expectRefusal(["search", film, "--like", "1:00"], /no embedding at 60 s; it has 21 seconds/);
+    await expectRefusal(["search", film, "--like", "1:00"], /no embedding at 60 s; it ends at 20\.96 s/);
+    await expectRefusal(["search", film, "--like", "20.97"], /no embedding at 20\.97 s; it ends at 20\.96 s/);
     await expectRefusal(["classify", other], /codes of another, for which no network is here; give one with --weights/);
     await expectRefusal(
       ["classify", film, "--weights", `${ROOT}weights/kinema-motion.safetensors`],

@@ -6,7 +6,7 @@ import { nodeStoreFile } from "../../src/host/store_file.ts";
 import { withMomentTracks } from "../../src/moments.ts";
 import { createStore, openStore } from "../../src/store/index.ts";
 import { codesTrack, described, madeCodes, sameCodes } from "../store/made.ts";
-import { expectRefusal, kinema } from "./kinema.ts";
+import { expectRefusal, kinema, ROOT } from "./kinema.ts";
 import { Workspace } from "./workspace.ts";
 
 const files = new Workspace();
@@ -27,11 +27,14 @@ beforeAll(async () => {
   await writer.close();
 });
 
-async function json(path: string) {
+/** What `info` prints as JSON; where the store is not whole, after that it fails. */
+async function json(path: string, whole = true) {
   const { code, stdout, stderr } = await kinema("info", path, "--json");
-  expect([code, stderr]).toEqual([0, ""]);
+  expect([code, stderr]).toEqual([whole ? 0 : 1, whole ? "" : expect.stringMatching(NOT_WHOLE)]);
   return JSON.parse(stdout);
 }
+
+const NOT_WHOLE = /^kinema: .*\.kvc is not whole; kinema cut copies what can be read, --from one time --to another\n$/;
 
 /** The film with a byte changed in the payload of its third chunk. */
 function damaged(): Uint8Array {
@@ -63,10 +66,10 @@ describe("kinema info", () => {
 
   it("says what is lost of a damaged one, by time and step", async () => {
     const path = files.write("damaged.kvc", damaged());
-    const { code, stdout } = await kinema("info", path);
-    expect(code).toBe(0);
+    const { code, stdout, stderr } = await kinema("info", path);
+    expect([code, stderr]).toEqual([1, expect.stringMatching(NOT_WHOLE)]);
     expect(stdout).toMatch(/^ {2}lost: +0:00:02\.00 to 0:00:03\.00, steps 50 to 74$/m);
-    const report = await json(path);
+    const report = await json(path, false);
     expect(report.whole).toBe(false);
     expect(report.tracks.map(({ lost }: { lost: unknown }) => lost)).toEqual([[{ first: 50, steps: 25 }], []]);
   });
@@ -74,18 +77,29 @@ describe("kinema info", () => {
   it("says what is lost of one that was cut off, and what was never committed", async () => {
     const bytes = new Uint8Array(readFileSync(film));
     const half = files.write("half.kvc", bytes.subarray(0, 16384 + 200));
-    const { stdout } = await kinema("info", half);
+    const { code, stdout } = await kinema("info", half);
+    expect(code).toBe(1);
+    expect(stdout).not.toMatch(/^torn/m); // what it ends with was committed
     expect(stdout).toMatch(/^fault: +the file ends \d+ bytes before what was committed$/m);
-    const report = await json(half);
+    const report = await json(half, false);
     const [{ steps, lost }, second] = report.tracks;
     expect(steps).toBeLessThan(STEPS);
     expect(lost).toEqual([{ first: steps, steps: STEPS - steps }]);
     expect(second.lost).toEqual([{ first: 0, steps: 40 }]);
     const longer = new Uint8Array(bytes.length + 100);
     longer.set(bytes);
-    expect((await kinema("info", files.write("longer.kvc", longer))).stdout).toMatch(
-      /^torn: +100 bytes that were never/m,
-    );
+    const torn = await kinema("info", files.write("longer.kvc", longer));
+    expect(torn.stdout).toMatch(/^torn: +100 bytes that were never/m);
+    expect(torn.code).toBe(0);
+  });
+
+  it("says plainly where nothing tells how much is lost", async () => {
+    // 16 chunks in a store of a writer that did not say where they end: the list of the last ones is empty.
+    const cut = files.write("cut_clip.kvc", readFileSync(`${ROOT}bench/assets/motion.kvc`).subarray(0, 20_000));
+    const { code, stdout } = await kinema("info", cut);
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/^ {2}lost: +0:00:01\.04 to an unknown end, step 13 and those behind it$/m);
+    expect((await json(cut, false)).tracks[0].lost).toEqual([{ first: 13, steps: null }]);
   });
 });
 
@@ -117,13 +131,17 @@ describe("kinema cut", () => {
     const description = withMomentTracks(described(track), 4, "a network");
     const writer = await createStore(await nodeStoreFile(indexed, { create: "new" }), description);
     await writer.append(codes, "codes");
-    for (const name of ["embedding", "timeline"]) await writer.appendBytes(name, 0, 6, new Uint8Array(48));
+    for (const name of ["embedding", "timeline"]) await writer.appendBytes(name, 0, 7, new Uint8Array(56));
     await writer.close();
     const { code, stderr } = await kinema("cut", indexed, out, "--from", "1.2", "--to", "4");
     expect(code).toBe(0);
     expect(stderr).toMatch(/part\.kvc has no embeddings; make them anew: kinema classify .*part\.kvc --index\n$/);
     const { description: kept } = await openStore(await fileSource(out));
     expect(kept).toEqual({ ...described(track), sourceHash: null });
+    // The video ends with its codes, not with the seconds that are told of.
+    const behind = ["cut", indexed, files.path("behind.kvc"), "--from", "6.2"];
+    await expectRefusal(behind, /indexed\.kvc has nothing from 0:00:06\.20 on; it ends at 0:00:06\.00/);
+    expect(existsSync(files.path("behind.kvc"))).toBe(false);
   });
 
   it("of a damaged store: what is whole can be cut out, else nothing is left behind", async () => {
@@ -134,9 +152,21 @@ describe("kinema cut", () => {
     const bad = files.path("bad.kvc");
     await expectRefusal(
       ["cut", path, bad],
-      /damaged2\.kvc: steps 50 to 74 of track "codes" are damaged; the others can/,
+      /damaged2\.kvc: of codes 0:00:02\.00 to 0:00:03\.00 cannot be read; cut around it with --from and --to/,
     );
     expect([existsSync(bad), existsSync(`${bad}.lock`)]).toEqual([false, false]);
+  });
+
+  it("of a store that lost its end: says so, and takes what is there", async () => {
+    const path = files.write("ended.kvc", readFileSync(film).subarray(0, 16384 + 700));
+    const out = files.path("taken.kvc");
+    const { code, stderr } = await kinema("cut", path, out);
+    const steps = (await openStore(await fileSource(out))).steps();
+    expect(code).toBe(0);
+    expect(stderr.split("\n")[0]).toMatch(
+      /ended\.kvc is damaged: the file ends \d+ bytes before what was committed; it is read up to 0:00:0\d\.00 \(kinema/,
+    );
+    expect([25, 50, 75]).toContain(steps);
   });
 });
 

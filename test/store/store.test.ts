@@ -1,7 +1,9 @@
 // Stores in memory: what is written is read, from anywhere, by few reads.
 import { describe, expect, it } from "vitest";
+import { crc32c } from "../../src/store/crc32c.ts";
 import { cutRange, cutStore } from "../../src/store/cut.ts";
 import { createStore, MemoryFile, openStore, resumeStore, type StoreDescription } from "../../src/store/index.ts";
+import { decodeSuperblock, SUPERBLOCK_AT, SUPERBLOCK_BYTES, type Superblock } from "../../src/store/layout.ts";
 import { fromBlob, fromBytes } from "../../src/weights/byte_source.ts";
 import { codesTrack, described, madeCodes, randomInts, sameCodes } from "./made.ts";
 
@@ -245,7 +247,8 @@ describe("cutting", () => {
     const reader = await openStore(file);
     const range = cutRange(reader, from, to);
     expect(range.first).toBe(Math.floor(from * 25 + 1e-6));
-    expect(range.end).toBe(Math.min(to === Number.POSITIVE_INFINITY || to === 99 ? 75 : Math.ceil(to * 25 - 1e-6), 75));
+    // The video ends with its codes, a thumbnail of its last second or not.
+    expect(range.end).toBe(Math.min(Math.ceil(to * 25 - 1e-6), 60));
     const out = new MemoryFile();
     const cut = await createStore(out, reader.description);
     await cutStore(reader, cut, range);
@@ -272,6 +275,13 @@ describe("cutting", () => {
     expect(kept).toEqual(wanted);
   });
 
+  it("of bytes alone ends where they do", async () => {
+    const file = new MemoryFile();
+    const writer = await createStore(file, described(thumbnails));
+    await writer.appendBytes("thumbnails", 0, 3, text("all"));
+    expect(cutRange(await openStore(file), 1, Number.POSITIVE_INFINITY)).toEqual({ first: 25, end: 75 });
+  });
+
   it("copies whole chunks as they are", async () => {
     const { file } = await made(60);
     const reader = await openStore(file);
@@ -283,6 +293,109 @@ describe("cutting", () => {
     let chunk = 1; // the first holds step 3, half of a chunk
     for await (const { payload } of reader.chunks(4, 40)) expect(payloads[chunk++]).toEqual(payload);
     expect(chunk).toBe(payloads.length);
+  });
+});
+
+describe("a store of which something is lost", () => {
+  /** The bytes of a store of 60 steps in 30 chunks, of which those that hold the given steps are damaged. */
+  async function damaged(...steps: number[]) {
+    const { file, codes, writer } = await made(60, described(track, labels));
+    await writer.appendBytes("labels", 3, 4, text("three"));
+    await writer.appendBytes("labels", 20, 4, text("twenty"));
+    await writer.commit();
+    const reader = await openStore(file);
+    for (const step of steps) file.bytes[(await reader.chunkAt(step, "codes"))!.offset + 66]! ^= 8;
+    return { file: new MemoryFile(file.bytes.slice()), codes };
+  }
+
+  it("gives what is whole and names what is not, in order", async () => {
+    const { file, codes } = await damaged(10, 12, 58);
+    const reader = await openStore(file);
+    const seen: [number, number | null, boolean][] = [];
+    for await (const { first, steps, chunk, error } of reader.parts(7, undefined, "codes")) {
+      seen.push([first, steps, chunk !== null]);
+      if (error) expect(error).toMatchObject({ code: "bad-file", details: { track: "codes", first, steps } });
+      else expect(sameCodes(chunk.codes(), codes.subarray(first * EACH, (first + steps) * EACH))).toBe(true);
+    }
+    const all = Array.from({ length: 27 }, (_, i) => [6 + 2 * i, 2, ![10, 12, 58].includes(6 + 2 * i)]);
+    expect(seen).toEqual(all);
+    expect(await reader.check("codes")).toEqual([
+      { first: 10, steps: 4 },
+      { first: 58, steps: 2 },
+    ]);
+    expect(await reader.check("labels")).toEqual([]);
+    await expect(reader.read(9, 14, "codes")).rejects.toThrow(/steps 10 to 11 of track "codes" are damaged/);
+  });
+
+  it("is copied with what is lost left out, the rest at its place", async () => {
+    const { file, codes } = await damaged(0, 30, 58);
+    const reader = await openStore(file);
+    const out = new MemoryFile();
+    const writer = await createStore(out, reader.description);
+    await expect(cutStore(reader, writer, cutRange(reader, 0, 99))).rejects.toThrow(/steps 0 to 1 .* are damaged/);
+    const copied = new MemoryFile();
+    const copy = await createStore(copied, reader.description, { chunksPerCommit: 5 });
+    const everything = { first: 0, end: Number.POSITIVE_INFINITY };
+    await cutStore(reader, copy, everything, undefined, undefined, "leave out");
+    const result = await openStore(copied);
+    expect(result.faults).toEqual([]);
+    expect(await result.check("codes")).toEqual([
+      { first: 0, steps: 2 },
+      { first: 30, steps: 2 },
+      { first: 58, steps: 2 },
+    ]);
+    for (const [from, to] of [
+      [2, 30],
+      [32, 58],
+    ] as const)
+      expect(sameCodes(await result.read(from, to, "codes"), codes.subarray(from * EACH, to * EACH))).toBe(true);
+    await expect(result.read(28, 33, "codes")).rejects.toThrow(/step 30 is lost/);
+    expect((await result.chunkAt(20, "labels"))!.first).toBe(20);
+  });
+
+  it("is known to have been longer where its end is cut off, with the list of its last chunks full or empty", async () => {
+    for (let count = 34; count < 70; count += 2) {
+      const { file } = await made(count, described(track, labels));
+      const reader = await openStore(new MemoryFile(file.bytes.slice(0, 17000)));
+      expect(reader.faults).toEqual([`the file ends ${file.size - 17000} bytes before what was committed`]);
+      const first = reader.steps("codes");
+      expect(await reader.check("codes")).toEqual([{ first, steps: count - first }]);
+      expect(await reader.check("labels")).toEqual([]);
+    }
+  });
+
+  it("is lost to an end that is not known where an older writer did not say it, and only there", async () => {
+    const { file } = await damaged();
+    const unsaid = (bytes: Uint8Array) => {
+      for (const at of SUPERBLOCK_AT) {
+        const block = bytes.subarray(at, at + SUPERBLOCK_BYTES);
+        block.fill(0, 56, 88);
+        new DataView(block.buffer, block.byteOffset).setUint32(508, crc32c(block.subarray(0, 508)), true);
+      }
+      return new MemoryFile(bytes);
+    };
+    const old = await openStore(unsaid(file.bytes.slice()));
+    expect([old.faults, await old.check("codes"), await old.check("labels")]).toEqual([[], [], []]);
+    // The list of the last chunks, which begins behind the 16th, has the end of both; with the list of 16 full, neither.
+    const { file: full } = await made(64, described(track, labels));
+    const cut = await openStore(unsaid(full.bytes.slice(0, 17000)));
+    const first = cut.steps("codes");
+    expect(await cut.check("codes")).toEqual([{ first, steps: null }]);
+    expect(await cut.check("labels")).toEqual([{ first: 0, steps: null }]);
+    // An index page that is damaged loses nothing: all records are there.
+    const paged = full.bytes.slice();
+    const { pageAt } = decodeSuperblock(paged.subarray(SUPERBLOCK_AT[0], SUPERBLOCK_BYTES)) as Superblock;
+    paged[pageAt + 70]! ^= 1;
+    const scanned = await openStore(unsaid(paged));
+    expect(scanned.faults).toEqual(["the index is damaged"]);
+    expect([await scanned.check("codes"), await scanned.check("labels")]).toEqual([[], []]);
+  });
+
+  it("says so where both superblocks are gone", async () => {
+    const { file } = await damaged();
+    file.bytes.fill(0, 0, 8192);
+    const reader = await openStore(file);
+    expect([reader.faults, reader.steps("codes")]).toEqual([["both superblocks are gone"], 60]);
   });
 });
 
