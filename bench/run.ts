@@ -255,9 +255,10 @@ function timingOf({ layer, session, runsARound, ms }: Ready, ceilings: Ceilings)
   const leastMs = Math.min(...ms);
   const { plan } = session;
   // Of a layer of several steps only the sum is known, and only the sum is read.
-  const each = { ms: middle / plan.steps.length, leastMs: leastMs / plan.steps.length };
+  const each = { ms: middle / plan.steps.length, leastMs: leastMs / plan.steps.length, repeats: runsARound };
   const steps = plan.steps.map((_, i) => ({ ...untimed(plan, i), ...each }));
-  const profile = { clock: "submits", runs: ms.length, ms: { plain: middle, profiled: middle }, steps } as const;
+  const whole = { plain: middle, profiled: middle };
+  const profile = { clock: "submits", grainMs: 0, runs: ms.length, ms: whole, steps } as const;
   const { bound, reached, loadAware } = reportOf(session, profile, ceilings).total;
   return {
     ms: middle,

@@ -29,7 +29,7 @@ export { type Gpu, type GpuOptions, openGpu } from "./gpu/device.ts";
 export type { Profile, ProfileOptions, StepProfile } from "./gpu/profile.ts";
 export { type Ranked, softmax, top } from "./labels/top.ts";
 export { buildModel, type LatentHalf, MODEL_NAMES, type ModelDescription, type ModelName } from "./models/index.ts";
-export type { DType } from "./precision.ts";
+export { type DType, withPrecision } from "./precision.ts";
 export { type NamedTensor, type RunModelOptions, type RunResult, runModel } from "./run.ts";
 export { createSession, type Feed, type GpuRange, type RunOptions, Session, type SessionOptions } from "./session.ts";
 export { keepTuning, keptTuning, type TunedClass, type TuneOptions, tune, withTuning } from "./tune.ts";

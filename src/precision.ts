@@ -54,12 +54,28 @@ const decisions = new WeakMap<object, Promise<Precision>>();
 export async function withPrecision(gpu: Gpu, dtype: DType = "f32", signal?: AbortSignal): Promise<Gpu> {
   const keeping = (weights: WeightForm): Gpu => ({ ...gpu, caps: { ...gpu.caps, weights } });
   if (dtype === "f32" || dtype === "int8") return keeping(dtype);
+  // Measured for all who ask: a caller that gives up leaves it to the others.
   let decision = decisions.get(gpu.device);
   if (!decision) {
-    decision = measureForms(gpu, signal).then((times) => decide(times, gpu.caps.kind));
+    decision = measureForms(gpu).then((times) => decide(times, gpu.caps.kind));
     decisions.set(gpu.device, decision);
     decision.catch(() => decisions.delete(gpu.device));
   }
-  const { form, worth } = await decision;
+  const { form, worth } = await unlessAborted(decision, signal);
   return keeping(dtype === "f16" || worth ? form : "f32");
+}
+
+/** What `work` gives, or the reason of the signal, if that comes first. */
+async function unlessAborted<T>(work: Promise<T>, signal?: AbortSignal): Promise<T> {
+  signal?.throwIfAborted();
+  let stop = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal?.reason);
+    signal?.addEventListener("abort", stop);
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal?.removeEventListener("abort", stop);
+  }
 }

@@ -45,6 +45,8 @@ export interface ProfiledStep extends Measured {
   readonly node: string;
   readonly op: string;
   readonly kernel: string;
+  /** As in a profile: how many dispatches were timed together. */
+  readonly repeats: number;
 }
 
 export interface ProfiledVariant extends Measured {
@@ -62,8 +64,10 @@ export interface ProfileReport {
   /** Whether the weights are random ones, for want of a file. */
   readonly random: boolean;
   readonly clock: Profile["clock"];
+  /** As in a profile: what timestamps count in, ms; steps that are too short for them were repeated. */
+  readonly grainMs: number;
   readonly runs: number;
-  /** Medians: a whole run as it is without a profiler, one step by step, and the sum of its steps. */
+  /** Medians: a whole run as it is without a profiler, one step by step, with the repeats, and the sum of its steps, each once. */
   readonly ms: { readonly plain: number; readonly profiled: number; readonly steps: number };
   readonly ceilings: Ceilings;
   readonly steps: readonly ProfiledStep[];
@@ -109,7 +113,7 @@ export function reportOf(
   { plan }: Pick<Session, "plan">,
   profile: Profile,
   ceilings: Ceilings,
-): Pick<ProfileReport, "clock" | "runs" | "ms" | "ceilings" | "steps" | "variants" | "total"> {
+): Pick<ProfileReport, "clock" | "grainMs" | "runs" | "ms" | "ceilings" | "steps" | "variants" | "total"> {
   const whole = profile.steps.reduce((sum, { ms }) => sum + ms, 0);
   const counted = profile.steps.map((step, i) => ({
     ...step,
@@ -122,12 +126,13 @@ export function reportOf(
   });
   return {
     clock: profile.clock,
+    grainMs: profile.grainMs,
     runs: profile.runs,
     ms: { ...profile.ms, steps: whole },
     ceilings,
     steps: counted.map((step) => {
-      const { node, op, kernel } = step;
-      return { node, op, kernel, ...measured([step], whole, ceilings) };
+      const { node, op, kernel, repeats } = step;
+      return { node, op, kernel, repeats, ...measured([step], whole, ceilings) };
     }),
     variants: variants.sort((a, b) => b.ms - a.ms),
     total: measured(counted, whole, ceilings),

@@ -38,7 +38,10 @@ export interface RunOptions {
 }
 
 export interface SessionOptions extends PlanOptions {
-  /** How the weights of matrix products are kept (see DType); sums are f32 whatever it is. Default: as `gpu.caps.weights` says, else f32. */
+  /**
+   * How the weights of matrix products are kept (see DType); sums are f32 whatever it is. f16 takes the form that `gpu.caps.weights` names,
+   * which withPrecision measures, else that in words. Default: as `gpu.caps.weights` says, else f32.
+   */
   readonly dtype?: WeightType;
   readonly signal?: AbortSignal;
   /** Called as weights are packed and pipelines compile; `fraction` grows from 0 to 1. */
@@ -62,7 +65,7 @@ export async function createSession(
   weights: TensorSource,
   options: SessionOptions = {},
 ): Promise<Session> {
-  const planned = plan(graph, { ...gpu.caps, weights: formOf(options.dtype, gpu.caps) }, options);
+  const planned = plan(graph, { ...gpu.caps, weights: formOf(options.dtype, gpu.caps.weights) }, options);
   checkLimits(gpu.device, planned);
   options.signal?.throwIfAborted();
   const report = options.onProgress ?? (() => {});
@@ -139,7 +142,7 @@ export class Session {
     return this.#turns.take(() => {
       this.#open();
       const fill = (encoder: GPUCommandEncoder) => this.#fill(encoder, feeds);
-      const parts = { gpu: this.gpu, plan: this.plan, steps: this.#steps, states: this.#buffers.states };
+      const parts = { gpu: this.gpu, plan: this.plan, steps: this.#steps, buffers: this.#buffers };
       return profileSteps({ ...parts, fill, check: () => this.#open() }, options);
     });
   }

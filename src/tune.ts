@@ -1,7 +1,7 @@
 // Which body is fastest for each class of a model's products on this adapter? Measured once, and kept.
 import { KinemaError } from "./core/fail.ts";
 import { countMacs, type Graph, GraphBuilder, type Node, type Value } from "./core/graph.ts";
-import { formOf, typeOf, type WeightType } from "./core/kept.ts";
+import { typeOf, type WeightType } from "./core/kept.ts";
 import type { Caps } from "./core/op.ts";
 import { plan } from "./core/plan.ts";
 import { elements } from "./core/tensor.ts";
@@ -9,6 +9,7 @@ import { joinTunings, parseTunings, type Tuning } from "./core/tuning.ts";
 import type { Gpu } from "./gpu/device.ts";
 import * as kernels from "./kernels.gen.ts";
 import { type BodyName, candidates, chooseBody, classOf, type Product, productOf } from "./ops/matmul_body.ts";
+import { withPrecision } from "./precision.ts";
 import { randomWeights, uniform } from "./profile.ts";
 import { createSession, type Feed, type Session } from "./session.ts";
 
@@ -44,10 +45,11 @@ export async function tune(
   graph: Graph,
   options: TuneOptions = {},
 ): Promise<{ readonly tuning: Tuning; readonly classes: readonly TunedClass[] }> {
-  const { tuned: _earlier, ...plain } = gpu.caps;
+  const { dtype, signal } = options;
+  const { tuned: _earlier, ...plain } = (dtype ? await withPrecision(gpu, dtype, signal) : gpu).caps;
   // Of the whole graph, as its sessions count: that of a product alone would choose another tile.
   const macs = plain.macs ?? countMacs(graph) * (options.runs ?? 1);
-  const caps: Caps = { ...plain, weights: formOf(options.dtype, plain), macs };
+  const caps: Caps = { ...plain, macs };
   const largest = new Map<string, { readonly node: Node; readonly product: Product }>();
   const work = ({ rows, out4, blocks }: Product) => rows * out4 * blocks;
   for (const { node, dispatch } of plan(graph, caps).steps) {

@@ -2,8 +2,9 @@
 import { describe, expect, it } from "vitest";
 import { fail } from "../src/core/fail.ts";
 import { type Graph, GraphBuilder } from "../src/core/graph.ts";
+import { formOf } from "../src/core/kept.ts";
 import type { Kernel } from "../src/core/kernel.ts";
-import type { OpDef } from "../src/core/op.ts";
+import type { Caps, OpDef } from "../src/core/op.ts";
 import { tensor } from "../src/core/tensor.ts";
 import { buildModel } from "../src/models/index.ts";
 import { createSession } from "../src/session.ts";
@@ -114,6 +115,22 @@ describe("making a session", () => {
     using whole = await createSession(gpu, graph, weights);
     expect(session.plan.steps.some(({ dispatch }) => dispatch.consts.UNPACKED === true)).toBe(true);
     expect(session.plan.bytes.weights).toBeLessThan(whole.plan.bytes.weights);
+  });
+
+  it("with f16 weights in the form that was measured, or in words: that a device has f16 decides nothing", async () => {
+    const [graph, weights] = [smallGraph(), syntheticTensors(smallGraph())];
+    for (const measured of [{}, { weights: "unpacked" }, { weights: "int8" }] as const) {
+      const caps: Caps = { ...fixture.gpu.caps, f16: true, ...measured };
+      using session = await createSession({ ...fixture.gpu, caps }, graph, weights, { dtype: "f16" });
+      expect([...session.plan.kept.values()].map(({ form }) => form)).toEqual(["unpacked"]);
+    }
+    expect([formOf("f16", "native"), formOf("f16", "arithmetic")]).toEqual(["native", "arithmetic"]);
+    expect([formOf("f32", "native"), formOf("int8"), formOf(undefined, "native"), formOf(undefined)]).toEqual([
+      "f32",
+      "int8",
+      "native",
+      "f32",
+    ]);
   });
 
   it("reports progress from 0 to 1 in each phase", async () => {

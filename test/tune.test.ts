@@ -7,14 +7,16 @@ import type { Caps } from "../src/core/op.ts";
 import { plan, type Step } from "../src/core/plan.ts";
 import { tensor } from "../src/core/tensor.ts";
 import { parseTunings, type Tuning } from "../src/core/tuning.ts";
+import { openGpu } from "../src/gpu/device.ts";
 import { readTuning, writeTuning } from "../src/host/tuning.ts";
 import { unit } from "../src/models/layers.ts";
 import { conv2d, LINEAR, matmul, pad, RELU } from "../src/ops/index.ts";
 import { type BodyName, candidates, classOf, type Product, productOf } from "../src/ops/matmul_body.ts";
-import { decide } from "../src/precision.ts";
+import { decide, withPrecision } from "../src/precision.ts";
 import type { Session } from "../src/session.ts";
 import { keepTuning, keptTuning, tune, withTuning } from "../src/tune.ts";
 import { Workspace } from "./cli/workspace.ts";
+import { recordCreations } from "./creations.ts";
 import { useGpu } from "./gpu.ts";
 
 const fixture = useGpu();
@@ -211,6 +213,25 @@ describe("kinema tune's table", () => {
       ].join("\n"),
     );
     expect(table([{ ...other, guess: "tile 128x64" }])).toContain("untuned tile 128x64 wrong");
+  });
+});
+
+describe("withPrecision", () => {
+  it("measures a device once for all who ask, and who gives up does so alone", async () => {
+    const gpu = await openGpu({ gpu: fixture.dawn.gpu });
+    const controller = new AbortController();
+    const first = withPrecision(gpu, "auto", controller.signal);
+    const second = withPrecision(gpu, "auto");
+    controller.abort();
+    await expect(first).rejects.toMatchObject({ name: "AbortError" });
+    const { caps } = await second;
+    expect(["f32", "native", "unpacked", "arithmetic"]).toContain(caps.weights);
+    await expect(withPrecision(gpu, "f16", AbortSignal.abort())).rejects.toMatchObject({ name: "AbortError" });
+    const made = recordCreations(gpu.device);
+    expect((await withPrecision(gpu, "auto")).caps.weights).toBe(caps.weights);
+    made.stop();
+    expect(made.counts).toEqual({});
+    gpu.dispose();
   });
 });
 

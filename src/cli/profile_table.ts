@@ -25,12 +25,21 @@ export function profileTable(report: ProfileReport): string {
     "",
     ...table(["kernel", "steps", ...head], variantRows, most(variants)),
     "",
-    `times    ${times}, median of ${runs}`,
+    `times    ${times}, median of ${runs}${coarse(report)}`,
     `run      ${fixed(ms.plain)} ms as it is; step by step ${fixed(ms.profiled)} ms, of which ${fixed(ms.steps)} ms in the steps`,
     `ceilings ${fixed(ceilings.flops / 1e9)} GFLOP/s in registers (fma), ${fixed(ceilings.loads / 1e9)} G loads/s of 16 bytes from cache (load), ${fixed(ceilings.bytes / 1e9)} GB/s to and from memory (copy)`,
     "reached  the least time that the nearest ceiling leaves / the time taken; load-aware: with loads and multiply-adds in turns, as a processor does them",
     "",
   ].join("\n");
+}
+
+/** What is to be said of a clock that needed repeats. */
+function coarse({ grainMs, steps }: ProfileReport): string {
+  const most = Math.max(...steps.map(({ repeats }) => repeats));
+  if (most <= 1) return "";
+  const repeated = steps.filter(({ repeats }) => repeats > 1).length;
+  const grain = grainMs < 1 ? `${fixed(1000 * grainMs)} us` : `${fixed(grainMs)} ms`;
+  return `; the clock counts in ${grain}, so ${repeated} of ${steps.length} steps were repeated, up to ${most} times, for a time of one`;
 }
 
 interface Row extends Measured {

@@ -16,11 +16,14 @@ export type WeightType = "f32" | "f16" | "int8";
 
 export const typeOf = (form: WeightForm = "f32"): WeightType => (form === "f32" || form === "int8" ? form : "f16");
 
-/** The form of that type on a device; without a type, the form that its capabilities name. */
-export const formOf = (
-  type: WeightType | undefined,
-  { weights = "f32", f16 }: { readonly weights?: WeightForm; readonly f16: boolean },
-): WeightForm => (type === "f16" ? (f16 ? "native" : "unpacked") : (type ?? weights));
+/**
+ * The form of that type where `measured` was found to be the fastest of f16, or is what a device's capabilities name; without a type, that
+ * form. f16 that was not measured is kept in words, which needs nothing of a device: that it has f16 does not say that it is fast with it.
+ */
+export function formOf(type: WeightType | undefined, measured: WeightForm = "f32"): WeightForm {
+  if (type !== "f16") return type ?? measured;
+  return measured === "f32" || measured === "int8" ? "unpacked" : measured;
+}
 
 /** A matrix of 4x4 blocks that is not kept as f32: its form, and how many blocks there are for the same 4 output channels. */
 export interface Kept {

@@ -25,7 +25,8 @@ describe("kinema profile", () => {
     expect(Object.keys(report.ms)).toEqual(["plain", "profiled", "steps"]);
     const measured = ["ms", "share", "macs", "bytes", "loads", "bound", "reached", "loadAware"];
     expect(Object.keys(report.total)).toEqual(measured);
-    for (const step of report.steps) expect(Object.keys(step)).toEqual(["node", "op", "kernel", ...measured]);
+    for (const step of report.steps)
+      expect(Object.keys(step)).toEqual(["node", "op", "kernel", "repeats", ...measured]);
     for (const variant of report.variants) expect(Object.keys(variant)).toEqual(["kernel", "dispatches", ...measured]);
   });
 
