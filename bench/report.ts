@@ -13,9 +13,9 @@ export interface KernelTiming {
   readonly runsARound: number;
   readonly gflops: number;
   /** The nearest ceiling, how much of it was reached, and of the load-aware ceiling, as in src/profile.ts. */
-  readonly bound: Bound;
-  readonly reached: number;
-  readonly loadAware: number;
+  readonly bound: Bound | null;
+  readonly reached: number | null;
+  readonly loadAware: number | null;
 }
 
 export interface ModelTiming {
@@ -161,6 +161,7 @@ export function compareReports(before: Report, after: Report): ReportComparison 
 }
 
 const fixed = (value: number, digits = 2): string => (Number.isFinite(value) ? value.toFixed(digits) : "-");
+const percent = (share: number | null): string => (share === null ? "-" : `${fixed(100 * share, 0)} %`);
 const mb = (bytes: number): string => fixed(bytes / 1e6);
 
 /** What a report was made with that is not usual, each with a comma before it. */
@@ -186,8 +187,8 @@ export function printReport(r: Report): string {
           about,
           fixed(t.ms, 3),
           fixed(t.gflops),
-          `${fixed(100 * t.reached, 0)} % of ${t.bound}`,
-          `${fixed(100 * t.loadAware, 0)} %`,
+          t.bound ? `${percent(t.reached)} of ${t.bound}` : "-",
+          percent(t.loadAware),
         ]
       : [name, about, "-", "-", `refused: ${refused}`],
   );

@@ -1,5 +1,5 @@
 // The bench itself, wherever there is WebGPU: a page, Node, Deno. Ceilings first, then kernels in turns, then models one by one.
-import { type Ceilings, measureCeilings } from "../src/ceilings.ts";
+import { bestOf, type Ceilings, measureCeilings } from "../src/ceilings.ts";
 import { fail, KinemaError } from "../src/core/fail.ts";
 import { typeOf } from "../src/core/kept.ts";
 import { plan } from "../src/core/plan.ts";
@@ -78,9 +78,7 @@ export async function runBench(gpu: Gpu, options: BenchOptions, progress: BenchP
   let ceilings = await measureCeilings(gpu);
   /** Before the kernels and behind them: on a busy machine the better one is nearer to what the adapter can do. */
   const again = async () => {
-    const now = await measureCeilings(gpu);
-    const best = (key: keyof Ceilings) => Math.max(ceilings[key], now[key]);
-    ceilings = { flops: best("flops"), bytes: best("bytes"), loads: best("loads") };
+    ceilings = bestOf(ceilings, await measureCeilings(gpu));
     return ceilings;
   };
   const able = (large = false) => !large || gpu.caps.kind === "gpu";

@@ -17,6 +17,18 @@ export interface Ceilings {
   readonly bytes: number;
   /** Loads of 16 bytes that the nearest cache answers. */
   readonly loads: number;
+  /** f16 operations with operands in registers, where the adapter has f16. */
+  readonly halfFlops?: number;
+}
+
+/** Of two measurements the better one, ceiling by ceiling: on a busy machine it is nearer to what the adapter can do. */
+export function bestOf(a: Ceilings, b: Ceilings): Ceilings {
+  const best = (key: keyof Ceilings) => Math.max(a[key] ?? 0, b[key] ?? 0);
+  const halfFlops = best("halfFlops");
+  return {
+    ...{ flops: best("flops"), bytes: best("bytes"), loads: best("loads") },
+    ...(halfFlops > 0 ? { halfFlops } : {}),
+  };
 }
 
 /** Chains of multiply-adds that are tried: how many hide the time that one takes, and where registers run out, is the adapter's. */
@@ -34,15 +46,18 @@ const RUNS = 3;
 /** Blocks of 64 bytes in the table that loads read: 4 KiB. */
 const TABLE = 64;
 
-/** Measures the ceilings of `gpu`: some tens of ms on a GPU, some hundreds on a processor, and the compilation of six pipelines. */
+/** Measures the ceilings of `gpu`: some tens of ms on a GPU, some hundreds on a processor, and the compilation of six pipelines, or of ten with f16. */
 export async function measureCeilings(gpu: Gpu, signal?: AbortSignal): Promise<Ceilings> {
   const { threads, copied, ms } = SIZES[gpu.caps.kind];
+  const types = gpu.caps.f16 ? (["f32", "f16"] as const) : (["f32"] as const);
   const build = (g: GraphBuilder, rounds: (name: string) => number) => {
     const start = g.input("start", tensor(threads, 4));
-    for (const chains of CHAINS) {
-      const name = `fma.${chains}`;
-      g.apply(ceilingFma, name, { x: start }, { chains, rounds: rounds(name), factor: FACTOR });
-    }
+    for (const type of types)
+      for (const chains of CHAINS) {
+        const name = `${type}.${chains}`;
+        const half = type === "f16";
+        g.apply(ceilingFma, name, { x: start }, { chains, rounds: rounds(name), factor: FACTOR, half });
+      }
     const table = g.input("table", tensor(TABLE, 16));
     g.apply(ceilingLoad, "load", { x: table }, { threads, rounds: rounds("load") });
     const { maxBufferSize, maxStorageBufferBindingSize } = gpu.device.limits;
@@ -56,10 +71,13 @@ export async function measureCeilings(gpu: Gpu, signal?: AbortSignal): Promise<C
     const timing = timed.get(name)!;
     return (amount(timing) * 1000) / timing.leastMs;
   };
+  const flops = (type: "f32" | "f16") =>
+    Math.max(...CHAINS.map((chains) => perSecond(`${type}.${chains}`, ({ macs }) => 2 * macs)));
   return {
-    flops: Math.max(...CHAINS.map((chains) => perSecond(`fma.${chains}`, ({ macs }) => 2 * macs))),
+    flops: flops("f32"),
     bytes: perSecond("copy", ({ bytes }) => bytes),
     loads: perSecond("load", ({ rounds }) => threads * rounds * 16),
+    ...(gpu.caps.f16 ? { halfFlops: flops("f16") } : {}),
   };
 }
 
@@ -154,27 +172,41 @@ const number = ({ kernel, consts, params }: Dispatch, name: string): number =>
   Number(consts[name] ?? kernel.consts[name] ?? params[name] ?? 0);
 
 /**
- * Loads of 16 bytes that a dispatch issues, as its kernel file says; of a kernel that is not listed, each bound element once. A
- * kernel that keeps a tile of results in registers loads its operands once a tile, whatever the caches hold.
+ * Operations a second that a dispatch can reach at most, in the arithmetic that it multiplies in; null where that was not measured: of
+ * subgroup matrices, and of f16 in a report that has no such ceiling.
+ */
+export function flopsFor({ kernel, kept }: Dispatch, { flops, halfFlops }: Ceilings): number | null {
+  if (kernel.name === "matmulSubgroupMatrix") return null;
+  return kept?.w?.form === "arithmetic" ? (halfFlops ?? null) : flops;
+}
+
+/** Loads of 16 bytes for a 4x4 block of weights. */
+const BLOCK_LOADS = { f32: 4, f16: 2, int8: 1 } as const;
+
+/**
+ * Loads of 16 bytes that a dispatch issues to memory, as its kernel file says; of a kernel that is not listed, each bound element once. A
+ * kernel that keeps a tile of results in registers loads its operands once a tile, whatever the caches hold. Loads from workgroup memory
+ * do not count: their ceiling is another, and was not measured.
  */
 export function countLoads(d: Dispatch, bytes: number): number {
   const of = (name: string) => number(d, name);
   const tiles = (count: string, size: string) => Math.ceil(of(count) / of(size));
+  const block = BLOCK_LOADS[typeOf(d.kept?.w?.form)];
   if (d.kernel.name === "matmul") {
     const quad = d.consts.QUAD === true;
-    // A column for the four of a quad, else a 4x4 block.
-    const block = quad ? 1 : { f32: 4, f16: 2, int8: 1 }[typeOf(d.kept?.w?.form)];
     const down = quad ? roundUp(tiles("rows", "ROWS"), 4) : tiles("rows", "ROWS");
     const threads = of("phases") * down * tiles("out4", "COLS");
-    return threads * of("blocks") * (of("ROWS") + block * of("COLS"));
+    // A column for the four of a quad, else a 4x4 block.
+    return threads * of("blocks") * (of("ROWS") + (quad ? 1 : block) * of("COLS"));
   }
-  if (d.kernel.name === "matmulTile") {
-    // From workgroup memory what the threads multiply, and a tile's slabs once from memory.
-    const [threads, down] = [of("WG"), of("WG") / of("ACROSS")];
-    const tileRows = of("ROWS") * down;
-    const tileCols = of("COLS") * of("ACROSS");
-    const groups = Math.ceil(of("rows") / tileRows) * Math.ceil(of("out4") / tileCols);
-    return groups * of("blocks") * (threads * (of("ROWS") + 4 * of("COLS")) + tileRows + 4 * tileCols);
+  if (d.kernel.name === "matmulTile" || d.kernel.name === "matmulSubgroupMatrix") {
+    // A workgroup fetches the slabs of its tile once.
+    const matrix = d.kernel.name === "matmulSubgroupMatrix";
+    const down = of("WG") / (matrix ? of("SUBGROUP") : 1) / of("ACROSS");
+    const rows = of("ROWS") * down * (matrix ? of("M") : 1);
+    const cols = of("COLS") * of("ACROSS") * (matrix ? of("N") / 4 : 1);
+    const groups = Math.ceil(of("rows") / rows) * Math.ceil(of("out4") / cols);
+    return of("phases") * groups * of("blocks") * (rows + block * cols);
   }
   if (d.kernel.name === "depthwise") {
     // A strip's input lines, those that it shares with the strip above once more, and its filter and bias.
@@ -188,6 +220,11 @@ export function countLoads(d: Dispatch, bytes: number): number {
     // A chunk of keys and as many values, the queries once more for each chunk, and the sums, which are kept in y.
     const chunk = 4 * of("KEYS4");
     return threads * Math.ceil(of("keys") / chunk) * of("head4") * 2 * (of("ROWS") + chunk);
+  }
+  if (d.kernel.name === "attentionTile") {
+    // A thread its query, and a workgroup all keys and values, in chunks of which the last is filled up.
+    const groups = of("sequences") * of("heads") * tiles("queries", "WG");
+    return groups * of("HEAD4") * (of("WG") + 2 * tiles("keys", "KEYS") * of("KEYS"));
   }
   if (d.kernel.name === "vq")
     return tiles("rows", "ROWS") * of("books") * of("codes4") * (1 + of("part4") * (4 + of("ROWS")));

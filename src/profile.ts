@@ -1,5 +1,5 @@
 // Where does a model's time go, and how near is each kernel to what the adapter can do?
-import { type Ceilings, countLoads, measureCeilings } from "./ceilings.ts";
+import { bestOf, type Ceilings, countLoads, flopsFor, measureCeilings } from "./ceilings.ts";
 import { type ModelOptions, openModel } from "./classifier.ts";
 import { fail } from "./core/fail.ts";
 import { type Graph, type TensorSource, wantedTensors } from "./core/graph.ts";
@@ -29,16 +29,19 @@ export interface Measured {
   readonly share: number;
   readonly macs: number;
   readonly bytes: number;
-  /** Loads of 16 bytes that the kernel issues; see countLoads. */
+  /** Loads of 16 bytes that the kernel issues to memory; see countLoads. */
   readonly loads: number;
-  /** The ceiling that is nearest, and how much of it was reached: the least time that it leaves / the time that was taken. */
-  readonly bound: Bound;
-  readonly reached: number;
+  /**
+   * The ceiling that is nearest, and how much of it was reached: the least time that it leaves / the time that was taken. null, as is
+   * `loadAware`, where the ceiling of some step's arithmetic was not measured (see flopsFor).
+   */
+  readonly bound: Bound | null;
+  readonly reached: number | null;
   /**
    * The same of the load-aware ceiling, which a processor has: its cores issue loads and multiply-adds in turns, so that their least times
    * add up (or the copy's, where that is longer). A GPU can do all at once, and stand above it.
    */
-  readonly loadAware: number;
+  readonly loadAware: number | null;
 }
 
 export interface ProfiledStep extends Measured {
@@ -96,8 +99,7 @@ export async function profileModel(
   const [name, input] = Object.entries(graph.inputs)[0]!;
   const profile = await session.profile({ [name]: uniform(name, elements(input.spec), 1) }, options);
   const after = await measureCeilings(gpu, signal);
-  const best = (key: keyof Ceilings) => Math.max(before[key], after[key]);
-  const ceilings = { flops: best("flops"), bytes: best("bytes"), loads: best("loads") };
+  const ceilings = bestOf(before, after);
   return {
     model: graph.name,
     adapter: gpu.adapter,
@@ -118,6 +120,7 @@ export function reportOf(
   const counted = profile.steps.map((step, i) => ({
     ...step,
     loads: countLoads(plan.steps[i]!.dispatch, step.bytes),
+    flops: flopsFor(plan.steps[i]!.dispatch, ceilings),
   }));
   const kernels = [...new Set(counted.map(({ kernel }) => kernel))];
   const variants = kernels.map((kernel): ProfiledVariant => {
@@ -139,39 +142,35 @@ export function reportOf(
   };
 }
 
-type Counted = Pick<Measured, "ms" | "macs" | "bytes" | "loads">;
+type Counted = Pick<Measured, "ms" | "macs" | "bytes" | "loads"> & { readonly flops: number | null };
 
 function measured(list: readonly Counted[], whole: number, ceilings: Ceilings): Measured {
-  const sum = (key: keyof Counted) => list.reduce((total, step) => total + step[key], 0);
+  const sum = (key: "ms" | "macs" | "bytes" | "loads") => list.reduce((total, step) => total + step[key], 0);
   const [ms, macs, bytes, loads] = [sum("ms"), sum("macs"), sum("bytes"), sum("loads")];
+  const work = { ms, share: whole > 0 ? ms / whole : 0, macs, bytes, loads };
   // Each step has its own nearest ceiling; together they take at least the sum of what those leave.
   const least = { fma: 0, load: 0, copy: 0 };
   let inTurns = 0;
   for (const step of list) {
-    const seconds = leastTimes(step, ceilings);
+    if (step.flops === null) return { ...work, bound: null, reached: null, loadAware: null };
+    // What each ceiling alone leaves a step, s.
+    const seconds = {
+      fma: (2 * step.macs) / step.flops,
+      load: step.loads / ceilings.loads,
+      copy: step.bytes / ceilings.bytes,
+    };
     const bound = longest(seconds);
     least[bound] += seconds[bound];
     inTurns += Math.max(seconds.fma + seconds.load, seconds.copy);
   }
   const share = (seconds: number) => (ms > 0 ? (1000 * seconds) / ms : 0);
   return {
-    ms,
-    share: whole > 0 ? ms / whole : 0,
-    macs,
-    bytes,
-    loads,
+    ...work,
     bound: longest(least),
     reached: share(least.fma + least.load + least.copy),
     loadAware: share(inTurns),
   };
 }
-
-/** What each ceiling alone leaves a step, s. */
-const leastTimes = ({ macs, bytes, loads }: Counted, ceilings: Ceilings): Record<Bound, number> => ({
-  fma: (2 * macs) / ceilings.flops,
-  load: loads / ceilings.loads,
-  copy: bytes / ceilings.bytes,
-});
 
 const longest = (seconds: Readonly<Record<Bound, number>>): Bound =>
   (Object.keys(seconds) as Bound[]).reduce((a, b) => (seconds[b] > seconds[a] ? b : a));

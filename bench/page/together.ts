@@ -60,7 +60,7 @@ export function showAdapters(all: readonly Recorded[]): HTMLElement[] {
     all,
     ({ kernels }) => kernels,
     "share",
-    (t) => ({ value: t.reached, text: `${percent(t.reached)}, ${timeText(t.ms)}` }),
+    (t) => ({ value: t.reached ?? 0, text: `${percent(t.reached)}, ${timeText(t.ms)}` }),
   );
   const models = byAdapter(
     all,

@@ -7,8 +7,9 @@ import { showBars } from "./charts.ts";
 import { element, numbers, section, tableOf } from "./elements.ts";
 
 const mb = (bytes: number) => (bytes / 1e6).toFixed(2);
-/** "-" for a share that an older report lacks. */
-export const percent = (share: number) => (Number.isFinite(share) ? `${Math.round(100 * share)} %` : "-");
+/** "-" for a share that an older report lacks, or whose ceiling was not measured. */
+export const percent = (share: number | null) =>
+  share !== null && Number.isFinite(share) ? `${Math.round(100 * share)} %` : "-";
 /** Of a user agent the browser; another runtime's name is short already. */
 export const runtimeOf = (browser: string) =>
   /(?:Headless)?Chrome\/\d+|Firefox\/\d+|Version\/\d+/.exec(browser)?.[0] ?? browser;
@@ -44,13 +45,22 @@ function showKernels({ kernels }: Report): HTMLElement {
     name: BOUNDS[bound],
     colour: colourOf(i),
     bars: kernels.map(({ timing: t }) =>
-      t?.bound === bound ? { value: t.reached, text: `${percent(t.reached)}, ${t.gflops.toFixed(2)} GFLOP/s` } : null,
+      t?.bound === bound
+        ? { value: t.reached ?? 0, text: `${percent(t.reached)}, ${t.gflops.toFixed(2)} GFLOP/s` }
+        : null,
     ),
   }));
   const label = "Share of the nearest ceiling that each kernel reaches";
   const rows = kernels.map(({ name, about, refused, timing: t }) =>
     t
-      ? [`${name} ${about}`, inMs(t.ms), t.gflops.toFixed(2), percent(t.reached), BOUNDS[t.bound], percent(t.loadAware)]
+      ? [
+          `${name} ${about}`,
+          inMs(t.ms),
+          t.gflops.toFixed(2),
+          percent(t.reached),
+          t.bound ? BOUNDS[t.bound] : "-",
+          percent(t.loadAware),
+        ]
       : [`${name} ${about}`, `refused: ${refused}`],
   );
   return section(

@@ -14,6 +14,7 @@ export function profileTable(report: ProfileReport): string {
   const variantRows = variants.map((variant): Row => {
     return { ...variant, name: variant.kernel, detail: String(variant.dispatches) };
   });
+  const half = ceilings.halfFlops ? `, ${fixed(ceilings.halfFlops / 1e9)} in f16` : "";
   const times =
     clock === "timestamps"
       ? "GPU timestamps around a pass a step"
@@ -27,8 +28,8 @@ export function profileTable(report: ProfileReport): string {
     "",
     `times    ${times}, median of ${runs}${coarse(report)}`,
     `run      ${fixed(ms.plain)} ms as it is; step by step ${fixed(ms.profiled)} ms, of which ${fixed(ms.steps)} ms in the steps`,
-    `ceilings ${fixed(ceilings.flops / 1e9)} GFLOP/s in registers (fma), ${fixed(ceilings.loads / 1e9)} G loads/s of 16 bytes from cache (load), ${fixed(ceilings.bytes / 1e9)} GB/s to and from memory (copy)`,
-    "reached  the least time that the nearest ceiling leaves / the time taken; load-aware: with loads and multiply-adds in turns, as a processor does them",
+    `ceilings ${fixed(ceilings.flops / 1e9)} GFLOP/s in registers (fma)${half}, ${fixed(ceilings.loads / 1e9)} G loads/s of 16 bytes from cache (load), ${fixed(ceilings.bytes / 1e9)} GB/s to and from memory (copy)`,
+    "reached  the least time that the nearest ceiling leaves / the time taken; load-aware: with loads and multiply-adds in turns, as a processor does them; -: in arithmetic whose ceiling is not measured",
     "",
   ].join("\n");
 }
@@ -55,7 +56,7 @@ function fixed(value: number): string {
 
 const rate = (amount: number, ms: number): string => (amount > 0 && ms > 0 ? fixed(amount / ms / 1e6) : "-");
 
-const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
+const percent = (share: number | null): string => (share === null ? "-" : `${(100 * share).toFixed(1)}%`);
 
 /** A share of the largest share as a bar; what is not nothing shows. */
 function bar(share: number, most: number): string {
@@ -78,7 +79,7 @@ function table(head: readonly string[], rows: readonly Row[], most: number): str
     row.name === "sum" ? "" : bar(row.share, most),
     rate(2 * row.macs, row.ms),
     rate(row.bytes, row.ms),
-    row.bound,
+    row.bound ?? "-",
     percent(row.reached),
     percent(row.loadAware),
   ]);

@@ -77,7 +77,7 @@ export async function profileSteps(profiled: Profiled, options: ProfileOptions):
   const { states } = buffers;
   const { clock, now = () => performance.now() } = options;
   submit(profiled, profiled.fill); // throws for bad feeds before anything is made
-  const backup = gpu.device.createBuffer({ label: "kinema/states", size: states.size, usage: COPY });
+  const backup = gpu.device.createBuffer({ label: "kinema/states kept", size: states.size, usage: COPY });
   const copyStates = (from: GPUBuffer, to: GPUBuffer) =>
     submit(profiled, (encoder) => encoder.copyBufferToBuffer(from, 0, to, 0, states.size));
   copyStates(states, backup);
@@ -87,8 +87,8 @@ export async function profileSteps(profiled: Profiled, options: ProfileOptions):
     let repeats = watch && (await repeatsFor(watch, steps.length, options.signal));
     if (!watch || !repeats) {
       // Some drivers have the feature and a clock that stands still.
-      if (clock === "timestamps")
-        fail("unsupported", `${gpu.adapter} has no timestamps; leave the clock to the profiler`);
+      const why = watch ? "has timestamps that stand still" : "has no timestamps";
+      if (clock === "timestamps") fail("unsupported", `${gpu.adapter} ${why}; leave the clock to the profiler`);
       watch?.close();
       watch = bySubmits(profiled, now);
       repeats = steps.map(() => 1);

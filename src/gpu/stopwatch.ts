@@ -69,6 +69,7 @@ export function byTimestamps(profiled: Profiled): Stopwatch {
   const made = steps.map((step) => step.made.reduce((sum, value) => sum + value.bytes, 0));
   // The timestamps, and behind them what a repeated step writes over.
   const kept = device.createBuffer({
+    label: "kinema/timestamps",
     size: bytes + states.size + Math.max(0, ...made),
     usage: GPUBufferUsage.QUERY_RESOLVE | COPY,
   });
@@ -111,7 +112,8 @@ export function byTimestamps(profiled: Profiled): Stopwatch {
       await mapped(gpu, staging, bytes, profiled.check);
       const times = new BigUint64Array(staging.getMappedRange().slice(0));
       staging.unmap();
-      for (const time of times) ns = commonDivisor(ns, Math.abs(Number(time - (first ??= time))));
+      first ??= times[0]!;
+      for (const time of times) ns = commonDivisor(ns, Math.abs(Number(time - first)));
       return Float64Array.from(steps, (_, i) => Math.max(0, Number(times[2 * i + 1]! - times[2 * i]!) / 1e6));
     },
     close() {

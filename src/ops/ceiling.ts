@@ -74,7 +74,7 @@ export const ceilingLoad = defineOp<CeilingLoadAttrs>({
   },
   lower: ({ x, y }, { threads, rounds, half }) => [
     dispatch(kernels.ceilingLoad, {
-      consts: { UNPACKED: half === "unpacked" },
+      consts: { UNPACKED: half === "unpacked", NEIGHBOURS: half === "unpacked" ? 2 : 4 },
       params: { total: threads, rounds, mask: storedLength(x!.spec) / 16 - 1 },
       bind: { x: x!, y: y! },
       groups: flat(threads, kernels.ceilingLoad.consts.WG),

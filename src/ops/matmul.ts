@@ -163,7 +163,7 @@ export function matmulDispatch(v: MatmulValues, activation: Activation, gather: 
   const product = { load: gather.load, rows: count, phases, out4, blocks: gather.blocks, form };
   const body: Body = BODIES[chooseBody(product, caps)];
   if (body.kernel === "tile") {
-    const { matmulTile } = kernels;
+    const matmulTile = kernels.matmulTile; // by name: a namespace that is taken apart brings every kernel into a page
     return dispatch(matmulTile, {
       consts: {
         ...consts,
@@ -181,7 +181,7 @@ export function matmulDispatch(v: MatmulValues, activation: Activation, gather: 
   }
   const matrix = body.kernel === "matrix" ? matrixTile(body.extent, form, caps) : null;
   if (body.kernel === "matrix" && matrix) {
-    const { matmulSubgroupMatrix } = kernels;
+    const matmulSubgroupMatrix = kernels.matmulSubgroupMatrix;
     return dispatch(matmulSubgroupMatrix, {
       consts: { ...consts, LOAD: matmulSubgroupMatrix.consts[gather.load], ...matrix.consts },
       params: only(matmulSubgroupMatrix, params),

@@ -73,7 +73,8 @@ function load(size: number, threads: number, rounds: number, half?: "unpacked"):
       for (let i = 0; i < threads; i++)
         for (let j = 0; j < 4 * rounds; j++)
           for (let k = 0; k < 16; k++) {
-            const value = x![((i + j) % size) * 16 + k]!;
+            const block = Math.floor(i / (half ? 2 : 4)) + j;
+            const value = x![(block % size) * 16 + k]!;
             want[i * 4 + (k & 3)]! += value;
             allowed[i * 4 + (k & 3)]! += Math.abs(value) * (4 * rounds + 2) * EPSILON;
           }
