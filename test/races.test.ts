@@ -58,7 +58,7 @@ function interpret(dispatch: Dispatch, memory: Memory) {
   const WG = shares(kernel) ? kernel.consts.WG! : WHOLE;
   const code = specialise(kernel, { ...dispatch.consts, WG })
     .replace(/\bweights\((.*), thread & 3u, \w+\);/g, "w[$1];")
-    .replace(/= block_at\((.*)\);/g, "= x[$1];")
+    .replace(/= block_at\((.*), i\);/g, "= x[$1];")
     .replace(/\((inner \+ .*)\) \/ strides;/, "vec3u(floor(vec3f($1) / vec3f(strides)));");
   return detectRaces(code, "main", [1, 1, 1], { 0: bindings });
 }
