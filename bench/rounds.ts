@@ -1,4 +1,5 @@
 // Runs of a session in rounds: so many in one submit that a clock can tell their time.
+import { unlessLost } from "../src/gpu/lost.ts";
 import type { Session } from "../src/session.ts";
 
 /**
@@ -21,7 +22,7 @@ export async function timeRuns(session: Session, runs: number, before: Before = 
     session.encode(encoder);
   }
   device.queue.submit([encoder.finish()]);
-  await Promise.race([device.queue.onSubmittedWorkDone(), lost]);
+  await unlessLost(lost, device.queue.onSubmittedWorkDone());
   return performance.now() - start;
 }
 

@@ -2,6 +2,7 @@
 
 import { fail } from "./core/fail.ts";
 import { toHalf } from "./core/half.ts";
+import { secondsOf } from "./store/description.ts";
 import type { BytesTrack, StoreDescription, StoreReader, StoreWriter } from "./store/index.ts";
 import { framesOfSecond, type Second } from "./timeline.ts";
 import { toFloat32 } from "./weights/dtype.ts";
@@ -74,7 +75,7 @@ function toldOf({ label, score, changed, distance, change }: Second): Told {
 }
 
 /** What is called a second takes so long. */
-const lengthOfSecond = (fps: StoreDescription["fps"]): number => (framesOfSecond(fps) * fps[1]) / fps[0];
+const lengthOfSecond = (fps: StoreDescription["fps"]): number => secondsOf({ fps }, framesOfSecond(fps));
 
 /** A second that looks like another: the cosine of their embeddings, -1 to 1. */
 export interface Similar extends Moment {
@@ -106,7 +107,7 @@ export async function findSimilar(reader: StoreReader, time: number, count: numb
       for (let i = 0; i < steps; i++) yield { number: first + i, row: values.subarray(i * numbers, (i + 1) * numbers) };
     }
   };
-  const end = (reader.frames * fps[1]) / fps[0];
+  const end = secondsOf(reader.description, reader.frames);
   if (time >= end) fail("bad-input", `${file} has no embedding at ${time} s; it ends at ${Number(end.toFixed(3))} s`);
   const [exact, rounded] = [time, time + ROUNDED].map((at) => Math.floor(at / lengthOfSecond(fps))) as [number, number];
   let [asked, query] = [rounded, null as Float32Array | null];
@@ -164,6 +165,6 @@ async function momentAt(reader: StoreReader, number: number): Promise<Moment> {
     return fail("bad-file", `the timeline says nothing of second ${number}; make it again: kinema classify --index`);
   const { frames, description } = reader;
   const second = lengthOfSecond(description.fps);
-  const end = (frames * description.fps[1]) / description.fps[0];
+  const end = secondsOf(description, frames);
   return { number, from: number * second, to: Math.min((number + 1) * second, end), ...told };
 }

@@ -1,5 +1,6 @@
 // The recorder's page: what it shows and what can be pressed.
 import { formatTime } from "../../src/cli/time.ts";
+import { secondsOf } from "../../src/store/description.ts";
 import type { StoreDescription } from "../../src/store/index.ts";
 import { onChosen, onDropped } from "../demo/drop.ts";
 import { element, text } from "./dom.ts";
@@ -113,8 +114,8 @@ export function clear(): void {
 
 /** Size, rate and length of the store that `player` shows, of so many bytes; and how it goes while it is recorded. */
 export function figures({ description, frames }: Player, bytes: number, progress?: Omit<Progress, keyof Extent>): void {
-  const { width, height, fps } = description;
-  const seconds = (count: number) => (count * fps[1]) / fps[0];
+  const { width, height } = description;
+  const seconds = (count: number) => secondsOf(description, count);
   const set = (id: string, value: string) => {
     element(id).textContent = value;
   };

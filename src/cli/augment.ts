@@ -6,7 +6,7 @@ import { shippedAugmenter, shippedCompressor } from "../host/bundle.ts";
 import { fileSource } from "../host/file_source.ts";
 import { preparing } from "../host/page/report.ts";
 import { transformOf } from "../latent_transform.ts";
-import { framesPerStep } from "../store/description.ts";
+import { framesPerStep, secondsOf } from "../store/description.ts";
 import { openCheckpoint } from "../weights/checkpoint.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { onDawn } from "./dawn.ts";
@@ -91,7 +91,7 @@ async function augment({ args, signal, progress, print, note }: CommandContext):
     }),
   );
   const frames = steps * framesPerStep(track);
-  const seconds = (frames * description.fps[1]) / description.fps[0];
+  const seconds = secondsOf(description, frames);
   const made = { file: out, input, steps, frames, seconds, bytes: (await stat(out)).size, adapter };
   if (args.has("json")) print(`${JSON.stringify(made)}\n`);
   else print(`${out}: ${formatTime(seconds)} of ${input}, changed; on ${adapter}\n`);

@@ -9,7 +9,7 @@ import { fileSource } from "../host/file_source.ts";
 import type { CompressionInfo, OpenCompressionArgs } from "../host/page/compress.ts";
 import { openPage } from "../host/page.ts";
 import { nodeStoreFile } from "../host/store_file.ts";
-import { packedRate } from "../store/description.ts";
+import { packedRate, secondsOf } from "../store/description.ts";
 import {
   type Codes,
   createStore,
@@ -171,11 +171,11 @@ export interface Compressed {
 
 /** What was made. */
 export async function compressed(out: string, { adapter, description, steps }: CompressionInfo): Promise<Compressed> {
-  const { width, height, fps } = description;
+  const { width, height } = description;
   const { size: bytes } = await stat(out);
   const track = codesTrackOf(description, out);
   const frames = steps * track.stride[0];
-  const seconds = (frames * fps[1]) / fps[0];
+  const seconds = secondsOf(description, frames);
   const ratio = (frames * width * height * 3) / bytes;
   const packedRatio = packedRate(description, track);
   return { file: out, width, height, steps, frames, seconds, bytes, ratio, packedRatio, adapter };

@@ -3,6 +3,7 @@ import { fail } from "../core/fail.ts";
 import { fileSource } from "../host/file_source.ts";
 import { withoutMomentTracks } from "../moments.ts";
 import { cutRange, cutStore } from "../store/cut.ts";
+import { secondsOf } from "../store/description.ts";
 import type { Command } from "./command.ts";
 import { needingAll, openNoted } from "./lost.ts";
 import { newStore } from "./new_store.ts";
@@ -25,8 +26,7 @@ export const cutCommand: Command = {
     // A second of the cut begins elsewhere in the film, and is another.
     const kept = withoutMomentTracks(reader.description);
     const description = range.first > 0 ? { ...kept, sourceHash: null } : kept;
-    const { fps } = description;
-    const at = (frame: number) => (frame * fps[1]) / fps[0];
+    const at = (frame: number) => secondsOf(description, frame);
     if (range.end === range.first)
       fail(
         "bad-input",

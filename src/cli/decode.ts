@@ -6,6 +6,7 @@ import { fileSource } from "../host/file_source.ts";
 import type { DecodedPieces, DecodingInfo, OpenDecodingArgs } from "../host/page/decode_store.ts";
 import { openPage } from "../host/page.ts";
 import { nodeStoreFile } from "../host/store_file.ts";
+import { secondsOf } from "../store/description.ts";
 import type { StoreFile } from "../store/index.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { needingAll, openNoted } from "./lost.ts";
@@ -44,8 +45,8 @@ async function decode({ args, signal, progress, print, note }: CommandContext): 
     args.text("weights") ??
     shippedCompressor(rate) ??
     fail("usage", `${input} was written by ${track.model}, which is not here; give its file with --weights`);
-  const browser = await launchBrowser({ onFirst: note, signal });
   const { part, finish, discard } = await replacement(out);
+  const browser = await launchBrowser({ onFirst: note, signal });
   let file: StoreFile | null = null;
   try {
     const page = await openPage(browser, { bundle: pageBundle() });
@@ -70,8 +71,7 @@ async function decode({ args, signal, progress, print, note }: CommandContext): 
     await file.close();
     await finish();
     const { adapter, frames, width, height } = info;
-    const [count, unit] = reader.description.fps;
-    const seconds = (frames * unit) / count;
+    const seconds = secondsOf(reader.description, frames);
     const made = { file: out, width, height, frames, seconds, bytes: file.size, adapter };
     if (args.has("json")) print(`${JSON.stringify(made)}\n`);
     else print(`${out}: ${frames} frames of ${width} x ${height}; decoded on ${adapter}\n`);

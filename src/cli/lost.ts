@@ -1,6 +1,6 @@
 // What of a store cannot be read, said in seconds of its video.
 import { fail, KinemaError } from "../core/fail.ts";
-import { framesPerStep, type Track } from "../store/description.ts";
+import { framesPerStep, secondsOf, type Track } from "../store/description.ts";
 import { type LostSteps, openStore, type StoreReader } from "../store/index.ts";
 import type { LostTime } from "../timeline.ts";
 import type { ByteSource } from "../weights/byte_source.ts";
@@ -13,14 +13,14 @@ export async function openNoted(source: ByteSource, note: (line: string) => void
   const { faults, frames, description } = reader;
   if (faults.length > 0)
     note(
-      `${source.name} is damaged: ${faults.join(", ")}; it is read up to ${formatTime((frames * description.fps[1]) / description.fps[0])} (kinema info lists what is lost)`,
+      `${source.name} is damaged: ${faults.join(", ")}; it is read up to ${formatTime(secondsOf(description, frames))} (kinema info lists what is lost)`,
     );
   return reader;
 }
 
 /** Lost steps of a track as seconds. */
 export function lostTime({ description }: StoreReader, track: Track, { first, steps }: LostSteps): LostTime {
-  const at = (step: number) => (step * framesPerStep(track) * description.fps[1]) / description.fps[0];
+  const at = (step: number) => secondsOf(description, step * framesPerStep(track));
   return { from: at(first), to: steps === null ? null : at(first + steps) };
 }
 

@@ -97,6 +97,9 @@ export function codesArray(track: CodesTrack, count: number): Codes {
 /** Frames of the video per step of a track. */
 export const framesPerStep = (track: Track): number => (track.kind === "codes" ? track.stride[0] : (track.every ?? 1));
 
+/** Seconds that so many frames of the video take. */
+export const secondsOf = ({ fps }: Pick<StoreDescription, "fps">, frames: number): number => (frames * fps[1]) / fps[0];
+
 /** Steps per second of a track. */
 export const stepRate = ({ fps }: StoreDescription, track: Track): number => fps[0] / fps[1] / framesPerStep(track);
 

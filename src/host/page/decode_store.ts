@@ -13,6 +13,7 @@ import {
 import { FrameDecoder, trackOfWeights } from "../../compressor.ts";
 import { fail } from "../../core/fail.ts";
 import { openGpu } from "../../gpu/device.ts";
+import { secondsOf } from "../../store/description.ts";
 import { type CodesTrack, openStore, type StoreReader } from "../../store/index.ts";
 import { openCheckpoint } from "../../weights/checkpoint.ts";
 import { fromUrl } from "../../weights/url_source.ts";
@@ -84,7 +85,7 @@ function stepRange(reader: StoreReader, track: CodesTrack, { from, to, storeName
   const end =
     to === undefined ? steps : Math.min(steps, Math.ceil(((to * fps[0]) / fps[1] / track.stride[0]) * (1 - 1e-9)));
   if (end <= first || from * (fps[0] / fps[1]) >= steps * track.stride[0]) {
-    const seconds = ((steps * track.stride[0] * fps[1]) / fps[0]).toFixed(2);
+    const seconds = secondsOf(reader.description, steps * track.stride[0]).toFixed(2);
     fail("usage", `${storeName} is ${seconds} s long; give --from and --to within it, the later one last`);
   }
   return { from: first, to: end };
